@@ -1,0 +1,133 @@
+"""The feature contract and the decision rule, the same code in the notebook and on the device.
+
+A contract names the features in order, with units and the range seen in training. A decision
+turns the network's outputs into an answer: a threshold, the best of named classes, or the
+value itself.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Rows = npt.NDArray[np.float32]
+
+FORMAT = 1
+
+
+class ContractBreachError(ValueError):
+    """A reading that the contract refuses; the text says which feature and why."""
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One input: its name, unit (as written by the user), and what training saw of it."""
+
+    name: str
+    unit: str
+    minimum: float
+    p01: float
+    p99: float
+    maximum: float
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How outputs of shape (N, K) become answers.
+
+    ``threshold``: K = 1, the answer is 1 where the output is at least ``at``, else 0.
+    ``argmax``: the answer is the name of the largest of K outputs; ``classes`` names them.
+    ``value``: K = 1, the answer is the output itself.
+    """
+
+    rule: Literal["threshold", "argmax", "value"]
+    at: float = 0.5
+    classes: tuple[str, ...] = ()
+
+    def answers(self, outputs: Rows) -> npt.NDArray[Any]:
+        """One answer a row: ints for a threshold, class names, or floats."""
+        if self.rule == "threshold":
+            return (outputs[:, 0] >= np.float32(self.at)).astype(np.int64)
+        if self.rule == "argmax":
+            return np.asarray(self.classes, dtype=object)[outputs.argmax(axis=1)]
+        return outputs[:, 0].astype(np.float64)
+
+    def confidence(self, outputs: Rows) -> npt.NDArray[np.float64] | None:
+        """The output behind each answer; None for ``value``, which is its own."""
+        if self.rule == "value":
+            return None
+        column = outputs[:, 0] if self.rule == "threshold" else outputs.max(axis=1)
+        return column.astype(np.float64)
+
+    def outputs_needed(self) -> int:
+        """How many outputs (K) the network must have."""
+        return len(self.classes) if self.rule == "argmax" else 1
+
+    def __str__(self) -> str:
+        if self.rule == "threshold":
+            return f">= {self.at:g}"
+        return f"argmax of {', '.join(self.classes)}" if self.rule == "argmax" else "the value"
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What goes into a model and what its outputs mean."""
+
+    features: tuple[Feature, ...]
+    decision: Decision
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The features' names in the network's order."""
+        return tuple(feature.name for feature in self.features)
+
+    def row(self, reading: dict[str, Any]) -> Rows:
+        """A reading as a row of shape (1, F), float32.
+
+        Raises ``ContractBreachError`` for a missing feature, text, NaN or infinity. A reading
+        may hold other keys beside the features.
+        """
+        values = [self._number(reading, name) for name in self.names]
+        return np.asarray([values], dtype=np.float32)
+
+    def outside(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        """Which values lie outside the range seen in training, shape (N, F)."""
+        low = np.asarray([feature.minimum for feature in self.features], dtype=np.float32)
+        high = np.asarray([feature.maximum for feature in self.features], dtype=np.float32)
+        return (rows < low) | (rows > high)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values; ``from_dict`` reads them back."""
+        return {"format": FORMAT, **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Contract:
+        """A contract from ``to_dict``'s values."""
+        if values.get("format") != FORMAT:
+            raise ContractBreachError(f"contract format {values.get('format')!r} is not {FORMAT}")
+        decision = values["decision"]
+        return cls(
+            tuple(Feature(**feature) for feature in values["features"]),
+            Decision(decision["rule"], decision["at"], tuple(decision["classes"])),
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> Contract:
+        """A contract from a JSON file."""
+        return cls.from_dict(json.loads(path.read_text()))
+
+    def _number(self, reading: dict[str, Any], name: str) -> float:
+        if name not in reading:
+            raise ContractBreachError(f"the reading has no {name!r}")
+        value = reading[name]
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ContractBreachError(f"{name!r} is {value!r}, not a number")
+        if not math.isfinite(value):
+            raise ContractBreachError(f"{name!r} is {value}")
+        return float(value)

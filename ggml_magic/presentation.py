@@ -1,0 +1,94 @@
+"""How a value looks: the same facts as plain text and as HTML.
+
+A card is complete without colour, JavaScript or a widget, so that a papermill run, an e-mail
+and a screen reader all show what a live notebook shows (DESIGN, rule 2).
+"""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Card:
+    """A title, a few facts, at most one table, and closing notes.
+
+    ``facts`` are (label, value) pairs; ``columns`` and ``rows`` make the table.
+    """
+
+    title: str
+    facts: tuple[tuple[str, str], ...] = ()
+    columns: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def text(self) -> str:
+        """The card as lines of aligned text."""
+        lines = [self.title]
+        width = max((len(label) for label, _ in self.facts), default=0)
+        lines += [f"  {label:<{width}}  {value}" for label, value in self.facts]
+        if self.rows:
+            table = (self.columns, *self.rows) if self.columns else self.rows
+            widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+            for row in table:
+                cells = zip(row, widths, strict=True)
+                lines.append("  " + "  ".join(f"{c:<{w}}" for c, w in cells).rstrip())
+        lines += [f"  {note}" for note in self.notes]
+        return "\n".join(lines)
+
+    def html(self) -> str:
+        """The card as HTML without style sheets or scripts of its own."""
+        parts = [f"<p><strong>{html.escape(self.title)}</strong></p>"]
+        if self.facts:
+            cells = "".join(
+                f'<tr><th style="text-align:left">{html.escape(label)}</th>'
+                f'<td style="text-align:left">{html.escape(value)}</td></tr>'
+                for label, value in self.facts
+            )
+            parts.append(f"<table>{cells}</table>")
+        if self.rows:
+            parts.append(_html_table(self.columns, self.rows))
+        parts += [f"<p>{html.escape(note)}</p>" for note in self.notes]
+        return f'<div class="ggml-card">{"".join(parts)}</div>'
+
+
+def _html_table(columns: tuple[str, ...], rows: tuple[tuple[str, ...], ...]) -> str:
+    cell = '<td style="text-align:left">'
+    head = "".join(
+        f'<th scope="col" style="text-align:left">{html.escape(name)}</th>' for name in columns
+    )
+    body = "".join(
+        "<tr>" + "".join(f"{cell}{html.escape(value)}</td>" for value in row) + "</tr>"
+        for row in rows
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+class Presented:
+    """A value that shows itself as a card in a notebook and in a terminal."""
+
+    def card(self) -> Card:
+        """What a person sees of this value."""
+        raise TypeError(f"{type(self).__name__} has no card")
+
+    def __str__(self) -> str:
+        return self.card().text()
+
+    def _repr_html_(self) -> str:
+        return self.card().html()
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(str(self))
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 row``, ``2 rows``, ``23,386 rows``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def size(count: int) -> str:
+    """Bytes as a person says them: ``4,072 B``, ``3.4 MB``."""
+    million = 1_000_000
+    return f"{count:,} B" if count < million else f"{count / million:.1f} MB"
