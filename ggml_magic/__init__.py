@@ -49,7 +49,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
 def __getattr__(name: str) -> Callable[..., Any]:
     if name not in VERBS:
         raise AttributeError(f"module 'ggml_magic' has no attribute {name!r}")
-    from ggml_magic.verbs import function
+    from ggml_magic.verbs.public import function
 
     return function(name)
 
@@ -63,7 +63,7 @@ class _RoomOfAVerb(ModuleType):
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         """Run the verb of this name; see ``%ggml VERB --help``."""
-        from ggml_magic.verbs import function
+        from ggml_magic.verbs.public import function
 
         return function(self.__name__.rpartition(".")[2])(*arguments, **options)
 

@@ -36,6 +36,8 @@ class Workspace:
         """A folder of the workspace, made when it is not there."""
         path = self.root.joinpath(*parts)
         with telling_of_a_full_disk(path):
+            # the mode of mkdir is not that of the parents that it makes
+            self.root.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
             path.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
         return path
 

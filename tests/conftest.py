@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +32,49 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     workspace = Workspace(tmp_path / ".ggml")
     monkeypatch.setenv("GGML_WORKSPACE", str(workspace.root))
     return workspace
+
+
+# Weights from a seed: no training, and the same model in each run.
+PROVEN = """
+import numpy as np, keras
+import ggml_magic
+random = np.random.default_rng(1)
+rows = random.normal([1013, 12, 65], [8, 9, 20], (600, 3)).astype("float32")
+scaler = keras.layers.Normalization(mean=[1013, 12, 65], variance=[64, 81, 400])
+scaler.build((None, 3))
+network = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, activation="relu"),
+                            keras.layers.Dense(1, activation="sigmoid")])
+for layer in network.layers:
+    layer.set_weights([random.normal(size=weight.shape) for weight in layer.get_weights()])
+ggml_magic.model("rain", scaler, network, features="pressure:hPa,temperature:degC,humidity:%",
+                 inputs=rows, decide=">= 0.5")
+ggml_magic.convert("rain")
+ggml_magic.validate("rain", inputs=rows)
+"""
+
+
+@pytest.fixture(scope="session")
+def proven_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A described, converted and proven model, made once in a process of its own."""
+    root = tmp_path_factory.mktemp("proven") / ".ggml"
+    made = subprocess.run(
+        [sys.executable, "-c", PROVEN],
+        env={**os.environ, "GGML_WORKSPACE": str(root), "TF_CPP_MIN_LOG_LEVEL": "2"},
+        capture_output=True,
+        text=True,
+    )
+    assert made.returncode == 0, made.stderr
+    return root
+
+
+@pytest.fixture
+def proven(proven_once: Path, workspace: Workspace) -> Iterator[Workspace]:
+    """A workspace of one's own with the proven model; its sandbox ends with the test."""
+    from ggml_magic.sandbox import client
+
+    shutil.copytree(proven_once, workspace.root)
+    yield workspace
+    client.stop(workspace)
 
 
 @pytest.fixture(scope="session", autouse=True)

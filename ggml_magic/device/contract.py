@@ -8,7 +8,6 @@ value itself.
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +18,8 @@ import numpy.typing as npt
 Rows = npt.NDArray[np.float32]
 
 FORMAT = 1
+# beyond it a reading would reach the network as infinity
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 class ContractBreachError(ValueError):
@@ -53,9 +54,12 @@ class Decision:
     def answers(self, outputs: Rows) -> npt.NDArray[Any]:
         """One answer a row: ints for a threshold, class names, or floats."""
         if self.rule == "threshold":
-            return (outputs[:, 0] >= np.float32(self.at)).astype(np.int64)
+            reached: npt.NDArray[np.bool_] = outputs[:, 0] >= np.float32(self.at)
+            return reached.astype(np.int64)
         if self.rule == "argmax":
-            return np.asarray(self.classes, dtype=object)[outputs.argmax(axis=1)]
+            classes: npt.NDArray[Any] = np.asarray(self.classes, dtype=object)
+            best: npt.NDArray[Any] = classes[outputs.argmax(axis=1)]
+            return best
         return outputs[:, 0].astype(np.float64)
 
     def confidence(self, outputs: Rows) -> npt.NDArray[np.float64] | None:
@@ -128,6 +132,7 @@ class Contract:
         value = reading[name]
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise ContractBreachError(f"{name!r} is {value!r}, not a number")
-        if not math.isfinite(value):
-            raise ContractBreachError(f"{name!r} is {value}")
+        if not abs(value) <= FLOAT32_MAX:  # so that NaN fails too
+            shown = value if isinstance(value, float) else "too large an integer"
+            raise ContractBreachError(f"{name!r} is {shown}, not a finite float32")
         return float(value)

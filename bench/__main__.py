@@ -1,0 +1,22 @@
+"""Prints the table: ``make bench``."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+from bench import device, startup
+from bench.figure import Figure, table
+
+
+def main() -> int:
+    """Measure everything; the exit code says whether each figure is within its limit."""
+    with tempfile.TemporaryDirectory(prefix="ggml-bench-") as folder:
+        figures: list[Figure] = [*startup.figures(), *device.figures(Path(folder))]
+    print(table(figures))
+    return 0 if all(figure.within for figure in figures) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

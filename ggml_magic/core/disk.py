@@ -1,0 +1,100 @@
+"""Where a core device keeps its things (EDGE-CORE 3), and how it writes them.
+
+A file is written aside and renamed, so that ``kill -9`` leaves the old one or the new one. No
+folder is made while writing: when someone deleted the device's root, the core must end, not
+bring a part of it back.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PRIVATE_FILE = 0o600
+PRIVATE_FOLDER = 0o700
+SHADOW_MANAGER = "aws.greengrass.ShadowManager"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The folders and files below a core device's ``root``."""
+
+    root: Path
+
+    @property
+    def recipes(self) -> Path:
+        """Recipes, one file a component version."""
+        return self.root / "packages" / "recipes"
+
+    @property
+    def artifacts(self) -> Path:
+        """Downloaded artifacts: ``<component>/<version>/<file>``."""
+        return self.root / "packages" / "artifacts"
+
+    @property
+    def unarchived(self) -> Path:
+        """Unpacked artifacts: ``<component>/<version>/<file without its last extension>``."""
+        return self.root / "packages" / "artifacts-unarchived"
+
+    @property
+    def deployments(self) -> Path:
+        """What a deployment needs to be undone."""
+        return self.root / "deployments"
+
+    @property
+    def state_file(self) -> Path:
+        """Groups, components and their configuration."""
+        return self.root / "config" / "config.json"
+
+    @property
+    def shadows(self) -> Path:
+        """Local shadows."""
+        return self.root / "work" / SHADOW_MANAGER
+
+    @property
+    def record(self) -> Path:
+        """Who runs here: thing, process id, socket."""
+        return self.root / "core.json"
+
+    def work(self, component: str) -> Path:
+        """A component's own folder, its current folder when a script runs."""
+        return self.root / "work" / component
+
+    def log(self, component: str) -> Path:
+        """A component's log."""
+        return self.root / "logs" / f"{component}.log"
+
+    def make(self) -> None:
+        """Make all folders."""
+        folders = (self.root, self.recipes, self.artifacts, self.unarchived, self.deployments,
+                   self.state_file.parent, self.shadows, self.root / "logs")
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON whole or not at all, readable by the owner only.
+
+    Not flushed to the medium: a killed process loses nothing, a power cut may lose the last
+    write.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE)
+        with os.fdopen(handle, "w") as file:
+            json.dump(value, file, sort_keys=True)
+        aside.replace(path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON, or ``None`` where there is no such file."""
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None

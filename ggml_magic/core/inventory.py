@@ -1,0 +1,110 @@
+"""What a device has: the root components of each group, and every component's configuration.
+
+Written whole after each change, so that a core that is killed comes back with what it had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ggml_magic.core import config, recipe
+from ggml_magic.core.config import Tree
+from ggml_magic.core.disk import read_json, write_json
+from ggml_magic.core.lifecycle import Service
+from ggml_magic.core.recipe import Dependency
+
+
+@dataclass(frozen=True)
+class Group:
+    """A target's last deployment: its root components with the versions asked for.
+
+    ``timestamp`` is that of the deployment, in milliseconds.
+    """
+
+    roots: Mapping[str, str]
+    timestamp: int
+    deployment: str
+
+
+@dataclass(frozen=True)
+class Component:
+    """A component version on the device; ``lifecycle`` is as written, its variables filled in."""
+
+    version: str
+    lifecycle: Mapping[str, Any]
+    dependencies: tuple[Dependency, ...]
+    configuration: Tree
+    run_with: str = ""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """All that is on a device, by group and by component."""
+
+    groups: Mapping[str, Group] = field(default_factory=dict)
+    components: Mapping[str, Component] = field(default_factory=dict)
+
+    @property
+    def roots(self) -> set[str]:
+        """Components that a deployment names."""
+        return {name for group in self.groups.values() for name in group.roots}
+
+    def services(self) -> dict[str, Service]:
+        """What runs; raises ``RecipeError`` for a lifecycle that cannot be."""
+        return {
+            name: Service(
+                name, each.version, recipe.lifecycle(each.lifecycle),
+                tuple(d.name for d in each.dependencies if d.hard and d.name in self.components),
+                each.run_with,
+            )
+            for name, each in self.components.items()
+        }  # fmt: skip
+
+    def dump(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "groups": {name: vars(group) for name, group in self.groups.items()},
+            "components": {
+                name: {
+                    **vars(each),
+                    "dependencies": [vars(dependency) for dependency in each.dependencies],
+                    "configuration": each.configuration.dump(),
+                }
+                for name, each in self.components.items()
+            },
+        }
+
+
+def load(dumped: Mapping[str, Any]) -> Contents:
+    """What ``dump`` wrote."""
+    groups = {name: Group(**group) for name, group in dumped["groups"].items()}
+    components = {
+        name: Component(
+            each["version"], each["lifecycle"],
+            tuple(Dependency(**dependency) for dependency in each["dependencies"]),
+            config.load(each["configuration"]), each["run_with"],
+        )
+        for name, each in dumped["components"].items()
+    }  # fmt: skip
+    return Contents(groups, components)
+
+
+class Inventory:
+    """The device's present contents, kept in a file."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        stored = read_json(file)
+        self.contents = load(stored) if stored else Contents()
+
+    def replace(self, contents: Contents) -> None:
+        """These are the contents from now on."""
+        write_json(self._file, contents.dump())
+        self.contents = contents
+
+    def save(self) -> None:
+        """Keep a configuration that was changed in place."""
+        write_json(self._file, self.contents.dump())

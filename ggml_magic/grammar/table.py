@@ -1,0 +1,221 @@
+"""Every verb, declared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ggml_magic.grammar.verb import Argument, Kind, Verb
+
+QUANTIZE = ("none", "float16", "dynamic", "auto")
+SANDBOX_ACTIONS = ("start", "status", "stop", "core", "env")
+
+
+def _name(summary: str = "the model's name") -> Argument:
+    return Argument("name", summary, positional=True, required=True)
+
+
+def _to(summary: str, *, required: bool = True, shown: str = "TARGET") -> Argument:
+    return Argument("to", summary, shown=shown, required=required)
+
+
+_TARGET = "thing/NAME or thinggroup/NAME"
+_INPUTS = Argument(
+    "inputs", "rows, by Python name or a .npy or .csv file", Kind.DATA, shown="X", required=True
+)
+_LABELS = Argument("labels", "the true answers of these rows", Kind.DATA, shown="Y")
+_ON_STEP = Argument("on_step", "called with each step as it happens", Kind.SEAM)
+
+VERBS: Mapping[str, Verb] = {
+    verb.name: verb
+    for verb in (
+        Verb(
+            "config",
+            "show the settings, or keep some in the workspace",
+            (
+                Argument(
+                    "changes", "settings to keep", shown="KEY=VALUE", positional=True, many=True
+                ),
+            ),
+            "config cloud=sandbox",
+        ),
+        Verb(
+            "sandbox",
+            "AWS on this machine, and core devices on it",
+            (
+                Argument(
+                    "action",
+                    "start, status or stop it; core: a core device of that name; "
+                    "env: lines for a shell that point AWS tools at it",
+                    positional=True,
+                    required=True,
+                    choices=SANDBOX_ACTIONS,
+                ),
+                Argument("name", "the core device's name", positional=True),
+            ),
+            "sandbox core weather-pi",
+        ),
+        Verb(
+            "model",
+            "describe a trained prediction as one unit",
+            (
+                _name("a name for it"),
+                Argument(
+                    "stages",
+                    "Keras models or layers, or TensorFlow callables, in order",
+                    Kind.OBJECT,
+                    shown="STAGE",
+                    positional=True,
+                    required=True,
+                    many=True,
+                ),
+                Argument(
+                    "features",
+                    "the columns in order, each with its unit",
+                    shown="NAME:UNIT,…",
+                    required=True,
+                ),
+                _INPUTS,
+                _LABELS,
+                Argument(
+                    "decide",
+                    'what the outputs mean: ">= 0.5", "argmax a,b,c" or "value"',
+                    shown="RULE",
+                    default=">= 0.5",
+                ),
+            ),
+            "model rain scaler network --features pressure:hPa,humidity:% --inputs X_train",
+        ),
+        Verb(
+            "convert",
+            "make SavedModel and TFLite of it, in a child process",
+            (
+                _name(),
+                Argument(
+                    "quantize",
+                    "how to make it smaller; auto chooses by evidence",
+                    shown="HOW",
+                    default="none",
+                    choices=QUANTIZE,
+                ),
+            ),
+            "convert rain --quantize auto",
+        ),
+        Verb(
+            "validate",
+            "prove it on the device's runtime, row by row",
+            (
+                _name(),
+                _INPUTS,
+                _LABELS,
+                Argument(
+                    "max_flips",
+                    "how many decisions may differ: a share or a number of rows",
+                    shown="SHARE",
+                    default="0%",
+                ),
+                Argument(
+                    "tolerance", "how far outputs may differ", Kind.NUMBER, shown="DIFFERENCE"
+                ),
+                Argument("runtime", "the edge runtime", shown="RUNTIME", default="ai-edge-litert"),
+            ),
+            "validate rain --inputs X_test --labels y_test --max-flips 0%",
+        ),
+        Verb(
+            "inference",
+            "the device's code: show it, or give it as a cell",
+            (
+                _name(),
+                Argument(
+                    "code",
+                    "a file with read, predict or write; in a notebook, the cell's body",
+                    Kind.CODE,
+                    shown="FILE",
+                ),
+            ),
+            "inference rain",
+            cell="code",
+        ),
+        Verb(
+            "package",
+            "make a Greengrass component of a proven model",
+            (
+                _name(),
+                Argument(
+                    "interval",
+                    "how often the device reads",
+                    Kind.NUMBER,
+                    shown="SECONDS",
+                    default=1.0,
+                ),
+                Argument("version", "instead of the next free one", shown="VERSION"),
+            ),
+            "package rain",
+        ),
+        Verb(
+            "plan",
+            "show what a deployment would change",
+            (_name(), _to(_TARGET)),
+            "plan rain --to thing/weather-pi",
+        ),
+        Verb(
+            "deploy",
+            "publish and deploy it, and wait for the end",
+            (
+                _name(),
+                _to(_TARGET),
+                Argument("watch", "show each step as it happens", Kind.SWITCH, default=False),
+                Argument(
+                    "timeout", "how long to wait", Kind.NUMBER, shown="SECONDS", default=300.0
+                ),
+                _ON_STEP,
+            ),
+            "deploy rain --to thing/weather-pi --watch",
+        ),
+        Verb("status", "where its latest deployment stands", (_name(),), "status rain"),
+        Verb(
+            "replay",
+            "send rows as readings of the sensor, and wait for the answers",
+            (_name(), _INPUTS, _to("the thing", shown="thing/NAME")),
+            "replay rain --inputs X_test --to thing/weather-pi",
+        ),
+        Verb(
+            "predictions",
+            "what the device predicted",
+            (
+                _name(),
+                _to(
+                    "the thing; without it, that of the latest deployment",
+                    required=False,
+                    shown="thing/NAME",
+                ),
+            ),
+            "predictions rain",
+        ),
+        Verb(
+            "shadow",
+            "a thing's shadow",
+            (Argument("thing", "the thing's name", positional=True, required=True),),
+            "shadow weather-pi",
+        ),
+        Verb(
+            "logs",
+            "the last lines of a component's log on a sandbox core",
+            (
+                Argument("thing", "the core device's name", positional=True, required=True),
+                Argument("component", "the component's name", positional=True, required=True),
+            ),
+            "logs weather-pi com.example.Rain.Inference",
+        ),
+        Verb(
+            "run",
+            "run a pipeline of notebooks",
+            (
+                Argument("pipeline", "its YAML file", positional=True, required=True),
+                Argument("set", "a parameter's value", Kind.PAIRS, shown="KEY=VALUE"),
+                Argument("output", "a folder for the executed notebooks", shown="FOLDER"),
+                _ON_STEP,
+            ),
+            "run pipelines/rain.yaml --set target=thing/roof-pi",
+        ),
+    )
+}

@@ -1,0 +1,136 @@
+"""All stages as one graph: traced, hashed, exported as a SavedModel and proven equal.
+
+The graph holds the variables themselves and none of the Keras objects: a Keras 3 model as a
+converter's trackable object gives garbage without an error (RUNTIMES 1).
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ggml_magic.device.contract import Rows
+from ggml_magic.errors import GgmlError, UnsupportedStageError
+from ggml_magic.model.fingerprint import fingerprint
+from ggml_magic.model.stages import Step, answers, chain
+from ggml_magic.model.training import quiet, tensorflow
+from ggml_magic.presentation import plural
+
+SIGNATURE = "serving_default"
+INPUT = "features"
+OUTPUT = "outputs"
+# Largest difference between graph and live chain, relative to outputs above 1. Both are float32
+# sums in another order: 1.2e-7 to 1.8e-7 were measured (RUNTIMES 1 and 3).
+PARITY_BOUND = 1e-5
+# Rows that are also asked one by one, as the device asks.
+SINGLE_ROWS = 8
+
+
+@dataclass(frozen=True)
+class Fused:
+    """A traced graph: the steps inside it, its hash, its number of outputs (K)."""
+
+    steps: tuple[Step, ...]
+    sha256: bytes
+    outputs: int
+    function: Any
+    variables: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Proof:
+    """How far the SavedModel's answers are from the live chain's, on how many rows."""
+
+    rows: int
+    max_abs_diff: float
+
+
+def fuse(stages: Sequence[Any], features: int) -> Fused:
+    """Trace the stages into one graph that takes (None, ``features``) float32.
+
+    Raises ``FeatureMismatchError`` and ``UnsupportedStageError``.
+    """
+    tf = tensorflow()
+    steps: list[Step] = []
+
+    def predict(features: Any) -> Any:
+        steps.clear()
+        return {OUTPUT: chain(stages, features, steps)}
+
+    specification = tf.TensorSpec((None, features), tf.float32, name=INPUT)
+    function = tf.function(predict, input_signature=[specification], autograph=False)
+    try:
+        with quiet():
+            concrete = function.get_concrete_function()
+    except GgmlError:
+        raise
+    except ValueError as error:
+        # raised after tracing, by tf.function itself
+        raise UnsupportedStageError(
+            "the stages cannot be traced into one graph",
+            str(error).strip().splitlines()[0],
+            "make variables once, outside of the stage's call",
+        ) from error
+    width = int(concrete.structured_outputs[OUTPUT].shape[-1])
+    return Fused(tuple(steps), fingerprint(concrete), width, function, tuple(concrete.variables))
+
+
+def export(fused: Fused, folder: Path) -> None:
+    """Write the graph as a SavedModel with the signature ``serving_default``."""
+    tf = tensorflow()
+    module = tf.Module()
+    module.predict = fused.function
+    module.held = list(fused.variables)
+    try:
+        with quiet():
+            tf.saved_model.save(module, str(folder), signatures={SIGNATURE: fused.function})
+    except tf.errors.ResourceExhaustedError as error:
+        # TensorFlow's name for a full disk; the workspace tells it in one sentence
+        raise OSError(errno.ENOSPC, str(error)) from error
+
+
+def prove(stages: Sequence[Any], folder: Path, rows: Rows) -> tuple[Rows, Proof]:
+    """Compare the SavedModel with the live chain, in a batch and row by row.
+
+    Returns the live outputs (N, K). Raises ``UnsupportedStageError`` when they differ by more
+    than ``PARITY_BOUND``, when an answer depends on the other rows, or is not finite.
+    """
+    tf = tensorflow()
+    live = answers(stages, rows)
+    if not np.isfinite(live).all():
+        bad = int((~np.isfinite(live)).any(axis=1).sum())
+        raise UnsupportedStageError(
+            f"the stages answer NaN or infinity to {bad:,} of {plural(len(rows), 'row')}",
+            "such a model has nothing to prove",
+            "train it again with a smaller learning rate, or scale its inputs",
+        )
+    with quiet():
+        loaded = tf.saved_model.load(str(folder))  # kept: its signature alone does not live
+        serve = loaded.signatures[SIGNATURE]
+        batch = serve(tf.constant(rows))[OUTPUT].numpy()
+        singles = np.concatenate(
+            [serve(tf.constant(row[np.newaxis]))[OUTPUT].numpy() for row in rows[:SINGLE_ROWS]]
+        )
+    _check_same(batch, live, "the SavedModel does not answer as the stages did", CALLED_TWICE)
+    _check_same(singles, live[: len(singles)], "one row alone is answered differently", OTHER_ROWS)
+    return live, Proof(len(rows), float(np.abs(batch - live).max()))
+
+
+CALLED_TWICE = "is something random or changing in a stage? Random layers act in inference too"
+OTHER_ROWS = "a stage looks at the other rows of its batch, and a device has one row at a time"
+
+
+def _check_same(graph: Rows, live: Rows, what: str, why: str) -> None:
+    difference = np.abs(graph - live) / np.maximum(1.0, np.abs(live))
+    worst = float(difference.max())
+    if not worst <= PARITY_BOUND:  # so that NaN fails too
+        raise UnsupportedStageError(
+            f"{what} (by {worst:.3g}, more than {PARITY_BOUND:g})",
+            why,
+            "make each row's answer depend on that row alone, and the same every time",
+        )

@@ -1,0 +1,341 @@
+"""Starting, finding and stopping a workspace's sandbox and its core devices.
+
+Several kernels may do so at once: all that starts or ends happens under the workspace's lock,
+and an endpoint counts only when that very instance answers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import re
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ggml_magic import settings
+from ggml_magic.errors import CoreError, SandboxError
+from ggml_magic.presentation import Card, Presented, plural
+from ggml_magic.sandbox import endpoint as ep
+from ggml_magic.sandbox import process
+from ggml_magic.sandbox.endpoint import Endpoint, authorization
+from ggml_magic.workspace import Workspace
+
+if TYPE_CHECKING:
+    from ggml_magic.core.client import CoreDevice
+
+__all__ = [
+    "CoreStatus",
+    "Endpoint",
+    "SandboxStatus",
+    "Stopped",
+    "add_core",
+    "core_roots",
+    "ensure",
+    "running",
+    "status",
+    "stop",
+]
+
+THING = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
+# Starting takes a second; a cold disk or a busy machine may take many.
+START_SECONDS = 60.0
+STOP_SECONDS = 15.0
+ANSWERING_SECONDS = 20.0
+HEALTHY_SECONDS = 60.0
+POLL_SECONDS = 0.02
+LOCK_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class CoreStatus:
+    """A core device of the workspace: its process, and what the cloud holds of it."""
+
+    thing: str
+    pid: int | None
+    health: str
+
+
+@dataclass(frozen=True)
+class SandboxStatus(Presented):
+    """What runs for this workspace."""
+
+    endpoint: Endpoint | None
+    cores: tuple[CoreStatus, ...] = ()
+
+    def card(self) -> Card:
+        """The sandbox and each core device."""
+        facts: tuple[tuple[str, str], ...]
+        if self.endpoint is None:
+            facts = (("endpoint", "not running; it starts on first use"),)
+        else:
+            since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.endpoint.started))
+            facts = (
+                ("endpoint", self.endpoint.url),
+                ("process", str(self.endpoint.pid)),
+                ("since", since),
+            )
+        rows = tuple(
+            (core.thing, core.health, str(core.pid) if core.pid else "not running")
+            for core in self.cores
+        )
+        return Card("sandbox", facts, ("core device", "health", "process"), rows)
+
+
+@dataclass(frozen=True)
+class Stopped(Presented):
+    """What ``stop`` ended: whether a sandbox ran, and the core devices that did."""
+
+    sandbox: bool
+    cores: tuple[str, ...] = ()
+
+    def card(self) -> Card:
+        """What was ended."""
+        notes = (f"{plural(len(self.cores), 'core device')}: {', '.join(self.cores)}",)
+        return Card(
+            "sandbox stopped" if self.sandbox else "no sandbox was running",
+            notes=notes if self.cores else (),
+        )
+
+
+def ensure(workspace: Workspace, idle_minutes: float) -> Endpoint:
+    """The workspace's sandbox, started with its core devices when they do not run.
+
+    Raises ``SandboxError`` with the log's last line when it cannot start, and
+    ``MissingExtraError`` when moto is not installed.
+    """
+    endpoint = running(workspace)
+    if endpoint is None:
+        with _turn(workspace):
+            endpoint = _awaited(workspace) or _start(workspace, idle_minutes)
+    _ensure_cores(workspace, endpoint, idle_minutes)
+    return endpoint
+
+
+def running(workspace: Workspace) -> Endpoint | None:
+    """The workspace's sandbox, if it answers."""
+    endpoint = ep.read(workspace.root / "sandbox" / "endpoint.json")
+    return endpoint if endpoint and ep.lives(endpoint) else None
+
+
+def stop(workspace: Workspace) -> Stopped:
+    """End the core devices, then the sandbox, and wait until they are gone."""
+    if not workspace.root.exists():
+        return Stopped(sandbox=False)
+    with _turn(workspace):
+        cores = tuple(root.name for root in core_roots(workspace) if _stop_core(root))
+        return Stopped(sandbox=_stop_sandbox(workspace), cores=cores)
+
+
+def add_core(workspace: Workspace, name: str, idle_minutes: float) -> CoreDevice:
+    """A core device of one's own: its thing, its record and its process, waited for."""
+    if not THING.fullmatch(name):
+        raise CoreError(
+            f"a core device cannot be called {name!r}",
+            "a thing's name has 1 to 128 letters, digits, :, _ and -",
+            "%ggml sandbox core weather-pi",
+        )
+    endpoint = ensure(workspace, idle_minutes)
+    workspace.folder("cores", name)
+    with _turn(workspace):
+        device = _start_core(workspace, endpoint, workspace.root / "cores" / name, idle_minutes)
+    log = device.root / "core.log"
+
+    def late() -> CoreError:
+        what = f"core device {name} did not become healthy in {HEALTHY_SECONDS:.0f} s"
+        return CoreError(what, last_line(log), f"tail {log}")
+
+    _wait(lambda: _health(workspace, endpoint, name) == "HEALTHY", HEALTHY_SECONDS, late)
+    return device
+
+
+def status(workspace: Workspace) -> SandboxStatus:
+    """What runs for this workspace; starts nothing."""
+    from ggml_magic.core import client as core
+
+    endpoint = running(workspace)
+    cores = []
+    for root in core_roots(workspace):
+        device = core.running(root)
+        health = _health(workspace, endpoint, root.name) if endpoint else "UNKNOWN"
+        cores.append(CoreStatus(root.name, device.pid if device else None, health))
+    return SandboxStatus(endpoint, tuple(cores))
+
+
+def core_roots(workspace: Workspace) -> tuple[Path, ...]:
+    """The folder of each core device of the workspace."""
+    folder = workspace.root / "cores"
+    found = sorted(folder.iterdir()) if folder.is_dir() else []
+    return tuple(path for path in found if path.is_dir() and THING.fullmatch(path.name))
+
+
+@contextlib.contextmanager
+def _turn(workspace: Workspace) -> Iterator[None]:
+    """One at a time starts or ends things in a workspace."""
+    from filelock import Timeout
+
+    try:
+        with workspace.lock("sandbox").acquire(timeout=LOCK_SECONDS):
+            yield
+    except Timeout:
+        raise SandboxError(
+            "could not start or stop the sandbox",
+            f"another notebook of this workspace has been doing so for {LOCK_SECONDS:.0f} s",
+            "%ggml sandbox status",
+        ) from None
+
+
+def _wait(done: Callable[[], bool], seconds: float, late: Callable[[], Exception]) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > deadline:
+            raise late()
+        time.sleep(POLL_SECONDS)
+
+
+def _awaited(workspace: Workspace) -> Endpoint | None:
+    """The sandbox that another started; ``None`` when none has the workspace (any more).
+
+    One that is ending, or too busy to answer, is waited for.
+    """
+    places = ep.places(workspace)
+    found: list[Endpoint | None] = []
+
+    def decided() -> bool:
+        found.append(running(workspace))
+        return found[-1] is not None or process.holder(places) is None
+
+    def late() -> SandboxError:
+        why = f"process {process.holder(places)} has the workspace and does not answer"
+        return SandboxError("the sandbox was lost", why, "%ggml sandbox stop")
+
+    _wait(decided, ANSWERING_SECONDS, late)
+    return found[-1]
+
+
+def _start(workspace: Workspace, idle_minutes: float) -> Endpoint:
+    process.check_installed()
+    places = ep.places(workspace)
+    child = process.spawn(workspace, places, idle_minutes)
+
+    def answered() -> bool:
+        endpoint = ep.read(places.endpoint)
+        mine = endpoint is not None and endpoint.pid == child.pid
+        if mine and endpoint is not None and ep.lives(endpoint):
+            return True
+        if child.poll() is not None:
+            raise _dead(places)
+        return False
+
+    try:
+        _wait(answered, START_SECONDS, lambda: _dead(places))
+    except SandboxError:
+        child.kill()
+        raise
+    finally:
+        # reaps it whenever it ends, in this kernel's lifetime
+        threading.Thread(target=child.wait, daemon=True).start()
+    endpoint = ep.read(places.endpoint)
+    if endpoint is None:
+        raise _dead(places)
+    return endpoint
+
+
+def _dead(places: ep.Places) -> SandboxError:
+    return SandboxError("the sandbox did not start", last_line(places.log), f"tail {places.log}")
+
+
+def last_line(log: Path) -> str:
+    """The last line that a log has something in."""
+    try:
+        lines = log.read_text("utf-8", "replace").split("\n")
+    except OSError:
+        return "there is no log"
+    return next((line.strip() for line in reversed(lines) if line.strip()), "its log is empty")
+
+
+def _stop_sandbox(workspace: Workspace) -> bool:
+    if not (workspace.root / "sandbox").is_dir():
+        return False
+    places = ep.places(workspace)
+    pid = process.holder(places)
+    if pid is None:
+        places.endpoint.unlink(missing_ok=True)
+        return False
+    endpoint = ep.read(places.endpoint)
+    if endpoint is not None and ep.lives(endpoint):
+        with contextlib.suppress(OSError):
+            ep.call(endpoint, "POST", "/_ggml/stop")
+    else:
+        process.end(workspace, pid, signal.SIGTERM)
+    try:
+        _wait(lambda: process.holder(places) is None, STOP_SECONDS, lambda: _stuck(pid))
+    except SandboxError:
+        process.end(workspace, pid, signal.SIGKILL)
+        _wait(lambda: process.holder(places) is None, STOP_SECONDS, lambda: _stuck(pid))
+    places.endpoint.unlink(missing_ok=True)
+    return True
+
+
+def _stuck(pid: int) -> SandboxError:
+    return SandboxError(
+        "the sandbox did not end", f"process {pid} is still there", f"kill -9 {pid}"
+    )
+
+
+def _ensure_cores(workspace: Workspace, endpoint: Endpoint, idle_minutes: float) -> None:
+    roots = core_roots(workspace)
+    if not roots:
+        return
+    from ggml_magic.core import client as core
+
+    missing = [root for root in roots if core.running(root) is None]
+    if missing:
+        with _turn(workspace):
+            for root in missing:
+                _start_core(workspace, endpoint, root, idle_minutes)
+
+
+def _start_core(
+    workspace: Workspace, endpoint: Endpoint, root: Path, idle_minutes: float
+) -> CoreDevice:
+    from ggml_magic.core import client as core
+
+    region = settings.load(workspace).region
+    headers = {"Authorization": authorization("iot", region)}
+    code, answer = _ask(endpoint, "PUT", f"/_ggml/cores/{root.name}", headers)
+    if code != http.client.OK:
+        raise CoreError(
+            f"core device {root.name} could not be provisioned",
+            str(answer.get("message", code)),
+            "%ggml sandbox status",
+        )
+    return core.start(root, root.name, ep.places(workspace).endpoint, idle_minutes)
+
+
+def _stop_core(root: Path) -> bool:
+    from ggml_magic.core import client as core
+
+    return core.stop(root)
+
+
+def _health(workspace: Workspace, endpoint: Endpoint, thing: str) -> str:
+    """What GetCoreDevice says of a core device."""
+    region = settings.load(workspace).region
+    headers = {"Authorization": authorization("greengrass", region)}
+    path = f"/greengrass/v2/coreDevices/{thing}"
+    code, answer = _ask(endpoint, "GET", path, headers)
+    return str(answer.get("status", "UNKNOWN")) if code == http.client.OK else "UNKNOWN"
+
+
+def _ask(
+    endpoint: Endpoint, method: str, path: str, headers: dict[str, str]
+) -> tuple[int, dict[str, Any]]:
+    try:
+        return ep.call(endpoint, method, path, headers=headers)
+    except OSError as error:
+        raise SandboxError("the sandbox was lost", str(error), "%ggml sandbox status") from error

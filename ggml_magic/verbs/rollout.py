@@ -1,0 +1,90 @@
+"""To the devices: plan, deploy, status."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ggml_magic.verbs.run import Run, verb
+
+if TYPE_CHECKING:
+    from ggml_magic.deploy.deploy import Deployment
+    from ggml_magic.deploy.plan import Plan
+    from ggml_magic.deploy.watch import Step
+
+DEFAULT_TIMEOUT_SECONDS = 300.0
+
+
+@verb
+def plan(run: Run, name: str, *, to: str) -> Plan:
+    """Show what a deployment would change on a target; changes nothing.
+
+    ``to`` is thing/NAME or thinggroup/NAME. Raises ``TargetNotFoundError``, ``NotYetError``.
+    """
+    from ggml_magic.deploy import plan as room
+    from ggml_magic.deploy import target
+
+    aim = target.parse(to)
+    value = room.plan(run.cloud, run.bundle(name), aim)
+    run.made += [str(change) for change in value.changes]
+    return value
+
+
+@verb
+def deploy(
+    run: Run,
+    name: str,
+    *,
+    to: str,
+    watch: bool = False,
+    timeout: float = DEFAULT_TIMEOUT_SECONDS,
+    on_step: Callable[[Step], None] | None = None,
+) -> Deployment:
+    """Publish and deploy a proven model to a target, and wait for the end.
+
+    With ``watch`` each step is printed, or given to ``on_step``; ``timeout`` is in seconds.
+    Raises ``GateError``, ``TargetNotFoundError``, ``DeploymentError``, ``CloudError``.
+    """
+    from ggml_magic.deploy import deploy as room
+    from ggml_magic.deploy import plan as plans
+    from ggml_magic.deploy import target
+
+    aim = target.parse(to)
+    bundle = run.bundle(name)
+    value = room.deploy(
+        run.cloud,
+        run.workspace,
+        run.settings,
+        bundle,
+        plans.plan(run.cloud, bundle, aim),
+        on_step=on_step or (_print_step if watch else _pass_step),
+        timeout_seconds=timeout,
+    )
+    run.made += [value.deployment_id, value.target, f"{value.component} {value.version}"]
+    return value
+
+
+def step_line(step: Step) -> str:
+    """A step as one line of text."""
+    words = [step.device or "cloud", step.component, step.state, step.detail]
+    return f"{step.seconds:7.1f} s  " + "  ".join(word for word in words if word)
+
+
+def _print_step(step: Step) -> None:
+    sys.stdout.write(step_line(step) + "\n")
+    sys.stdout.flush()
+
+
+def _pass_step(step: Step) -> None:
+    """Nobody watches."""
+
+
+@verb
+def status(run: Run, name: str) -> Deployment:
+    """Where a model's latest deployment stands; raises ``NotYetError`` before the first."""
+    from ggml_magic.deploy import deploy as room
+
+    value = room.status(run.cloud, run.workspace, name)
+    run.made += [value.deployment_id, value.status]
+    return value

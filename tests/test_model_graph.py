@@ -1,0 +1,76 @@
+"""The one graph is what the stages are, or is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ggml_magic.errors import UnsupportedStageError
+from ggml_magic.model.graph import OUTPUT, PARITY_BOUND, SIGNATURE, Proof, export, fuse, prove
+from ggml_magic.model.training import tensorflow
+
+pytestmark = pytest.mark.real
+
+ROWS = np.random.default_rng(0).normal(1000, 300, size=(200, 3)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def tf() -> Any:
+    return tensorflow()
+
+
+def proven(stages: list[Any], folder: Path) -> tuple[Any, Proof]:
+    export(fuse(stages, 3), folder)
+    return prove(stages, folder, ROWS)
+
+
+def test_the_saved_model_answers_as_the_stages_do(tf: Any, tmp_path: Path) -> None:
+    weights = tf.Variable(np.random.default_rng(1).normal(size=(3, 2)), dtype=tf.float32)
+    held_by_nobody = tf.Variable([1000.0, 1000.0, 1000.0])
+    live, proof = proven([lambda x: x - held_by_nobody, lambda x: tf.tanh(x @ weights)], tmp_path)
+    assert live.shape == (200, 2)
+    assert proof == Proof(200, pytest.approx(0, abs=PARITY_BOUND))
+    loaded = tf.saved_model.load(str(tmp_path))
+    signature = loaded.signatures[SIGNATURE]
+    (taken,) = signature.structured_input_signature[1].values()
+    assert taken.shape.as_list() == [None, 3] and taken.dtype == tf.float32
+    np.testing.assert_allclose(signature(tf.constant(ROWS))[OUTPUT].numpy(), live, rtol=1e-5)
+
+
+def test_nothing_is_told_to_the_notebook(
+    tf: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    proven([tf.tanh], tmp_path)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_random_stage_is_refused(tf: Any, tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedStageError, match="does not answer as the stages did"):
+        proven([lambda x: x + tf.random.normal((1, 3))], tmp_path)
+
+
+def test_a_stage_that_changes_with_each_call_is_refused(tf: Any, tmp_path: Path) -> None:
+    calls = []
+
+    def counting(x: Any) -> Any:
+        calls.append(1)
+        return x * float(len(calls))
+
+    with pytest.raises(UnsupportedStageError, match="does not answer as the stages did"):
+        proven([counting], tmp_path)
+
+
+def test_a_stage_that_looks_at_other_rows_is_refused(tf: Any, tmp_path: Path) -> None:
+    def standardised_by_its_batch(x: Any) -> Any:
+        return x - tf.reduce_mean(x, axis=0)
+
+    with pytest.raises(UnsupportedStageError, match="one row alone is answered differently"):
+        proven([standardised_by_its_batch], tmp_path)
+
+
+def test_a_model_that_answers_nan_is_refused(tf: Any, tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedStageError, match="NaN or infinity to 200 of 200 rows"):
+        proven([lambda x: tf.math.log(-tf.abs(x) - 1.0)], tmp_path)

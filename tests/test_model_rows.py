@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ggml_magic.device.contract import Contract, Decision, Feature
+from ggml_magic.errors import (
+    ContractError,
+    FeatureMismatchError,
+    GgmlError,
+    GrammarError,
+    MissingValuesError,
+    UnknownNameError,
+)
+from ggml_magic.model.rows import rows
+
+NAMES = ("pressure", "temperature", "humidity")
+ROW = st.lists(st.floats(-1e6, 1e6, width=32), min_size=3, max_size=3)
+TABLE = st.lists(ROW, min_size=1, max_size=20)
+
+
+@settings(deadline=None)
+@given(TABLE, st.permutations((*NAMES, "wind")))
+def test_every_way_to_give_rows_gives_the_same_rows(
+    table: list[list[float]], order: list[str]
+) -> None:
+    expected = np.asarray(table, dtype=np.float32)
+    frame = pd.DataFrame(table, columns=list(NAMES)).assign(wind=1.0)[order]
+    for given_as in (table, expected, expected.astype(np.float64), expected.tolist(), frame):
+        result = rows(given_as, NAMES)
+        assert result.dtype == np.float32 and result.flags["C_CONTIGUOUS"]
+        np.testing.assert_array_equal(result, expected)
+
+
+def test_a_contract_says_the_names() -> None:
+    contract = Contract(tuple(Feature(n, "", 0, 0, 1, 1) for n in NAMES), Decision("value"))
+    frame = pd.DataFrame({"humidity": [3], "temperature": [2], "pressure": [1]})
+    assert rows(frame, contract).tolist() == [[1.0, 2.0, 3.0]]
+
+
+def test_files_are_rows_too(tmp_path: Path) -> None:
+    table = np.asarray([[1, 2, 3], [4, 5, 6]], dtype=np.float64)
+    np.save(tmp_path / "x.npy", table)
+    (tmp_path / "x.csv").write_text("humidity, wind,pressure,temperature\n3,0,1,2\n6,0,4,5\n\n")
+    for name in ("x.npy", "x.csv"):
+        assert rows(str(tmp_path / name), NAMES).tolist() == table.tolist()
+        assert rows(tmp_path / name, NAMES).tolist() == table.tolist()
+
+
+def fails(values: object, error: type[GgmlError], match: str) -> None:
+    with pytest.raises(error, match=match) as caught:
+        rows(values, NAMES, "X_train")
+    assert type(caught.value) is error
+    assert caught.value.what and caught.value.remedy and "\n" not in caught.value.why
+
+
+def test_another_number_of_columns() -> None:
+    fails(np.ones((2, 4)), FeatureMismatchError, "X_train has 4 columns.*3 features: pressure")
+    fails(np.ones((2, 1)), FeatureMismatchError, "X_train has 1 column:")
+
+
+def test_another_shape() -> None:
+    fails([1.0, 2.0, 3.0], FeatureMismatchError, r"shape \(3,\)")
+    fails(np.ones((2, 3, 1)), FeatureMismatchError, r"\(2, 3, 1\)")
+    fails(7, FeatureMismatchError, r"shape \(\)")
+    fails([[1, 2, 3], [4]], FeatureMismatchError, "different lengths")
+
+
+def test_columns_of_a_frame() -> None:
+    frame = pd.DataFrame({"pressure": [1.0], "temp": [2.0], "humidity": [3.0]})
+    fails(frame, FeatureMismatchError, "no column 'temperature'.*pressure, temp, humidity")
+    twice = pd.DataFrame([[1, 2, 3, 4]], columns=[*NAMES, "humidity"])
+    fails(twice, FeatureMismatchError, "'humidity' 2 times")
+    fails(frame["pressure"], FeatureMismatchError, "shape")
+
+
+@pytest.mark.parametrize("missing", [np.nan, np.inf, -np.inf])
+def test_missing_values_name_feature_count_and_row(missing: float) -> None:
+    table = np.ones((5, 3))
+    table[2, 1] = table[4, 1] = table[3, 0] = missing
+    fails(
+        table,
+        MissingValuesError,
+        r"pressure \(1 row, first row 3\), temperature \(2 rows, first row 2\)",
+    )
+
+
+def test_missing_values_of_every_kind() -> None:
+    fails([[1.0, None, 3.0]], MissingValuesError, "temperature")
+    nullable = pd.DataFrame(dict.fromkeys(NAMES, pd.array([1, None], dtype="Int64")))
+    fails(nullable, MissingValuesError, "humidity")
+    fails([[1.0, 2.0, 1e300]], MissingValuesError, "humidity")
+
+
+def test_data_that_are_no_numbers() -> None:
+    fails([["1", "2", "3"]], FeatureMismatchError, "X_train is not numeric: it holds '1'")
+    frame = pd.DataFrame({"pressure": [1.0], "temperature": ["mild"], "humidity": [3.0]})
+    fails(frame, FeatureMismatchError, "column 'temperature' of X_train is not numeric.*'mild'")
+    dates = pd.DataFrame(dict.fromkeys(NAMES, pd.to_datetime(["2020-01-01"])))
+    fails(dates, FeatureMismatchError, "column 'pressure' of X_train is not numeric")
+    fails([[1, 2, {}]], FeatureMismatchError, "is not numeric")
+
+
+@pytest.mark.parametrize("empty", [[], np.empty((0, 3)), pd.DataFrame(columns=list(NAMES))])
+def test_no_rows(empty: object) -> None:
+    fails(empty, ContractError, "X_train has no rows")
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    fails(str(tmp_path / "x.npy"), UnknownNameError, "no file")
+    fails("X_test", GrammarError, "cannot read rows from 'X_test'")
+    (tmp_path / "x.npy").write_bytes(b"nothing")
+    fails(str(tmp_path / "x.npy"), GrammarError, "cannot read x.npy")
+    csv = tmp_path / "x.csv"
+    csv.write_text("pressure,temperature\n1,2\n")
+    fails(str(csv), FeatureMismatchError, "no column 'humidity'")
+    csv.write_text("pressure,temperature,humidity\n1,2,3\n1,warm,3\n")
+    fails(str(csv), FeatureMismatchError, "column 'temperature' of x.csv.*row 1 holds 'warm'")
+    csv.write_text("pressure,temperature,humidity\n1,,3\n")
+    fails(str(csv), MissingValuesError, "temperature")
+    csv.write_text("pressure,temperature,humidity\n1,2\n")
+    fails(str(csv), FeatureMismatchError, "row 0 has 2 cells")
+    csv.write_text("pressure,temperature,humidity\n")
+    fails(str(csv), ContractError, "no rows")
+    csv.write_text("")
+    fails(str(csv), FeatureMismatchError, "no column")

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ggml_magic.errors import FeatureMismatchError, GgmlError, UnsupportedStageError
+from ggml_magic.model.graph import Fused, fuse
+from ggml_magic.model.stages import BATCH_ROWS, Step, answers, check
+from ggml_magic.model.training import tensorflow
+
+
+def refuses(stages: list[Any], match: str, error: type[GgmlError] = UnsupportedStageError) -> None:
+    with pytest.raises(error, match=match) as caught:
+        check(stages)
+    assert caught.value.remedy
+
+
+class StandardScaler:
+    """Like scikit-learn's: no callable."""
+
+    mean_ = np.zeros(3)
+    var_ = np.ones(3)
+
+
+def test_objects_that_are_no_stages() -> None:
+    refuses([], "no stage was given")
+    refuses(["saved_model"], "a str cannot be a stage: accepted are Keras 3 models")
+    refuses([object()], "an object cannot be a stage")
+    refuses([StandardScaler], "the class StandardScaler cannot be a stage")
+    with pytest.raises(UnsupportedStageError) as caught:
+        check([StandardScaler()])
+    assert "Normalization(mean=scaler.mean_" in caught.value.remedy
+
+
+def test_a_step_says_what_it_is() -> None:
+    assert str(Step("Dense", "d", 3, 1, 4)) == "Dense 'd' (3 → 1, 4 parameters)"
+    assert str(Step("function", "", 3, 3, 0)) == "function (3 → 3, 0 parameters)"
+
+
+@pytest.fixture(scope="module")
+def kit() -> SimpleNamespace:
+    """TensorFlow, Keras and a trained-looking network of 3 inputs."""
+    tf = tensorflow()
+    import keras
+
+    keras.utils.set_random_seed(7)
+    network = keras.Sequential(
+        [keras.Input((3,)), keras.layers.Dense(4, activation="relu"), keras.layers.Dense(1)]
+    )
+    return SimpleNamespace(tf=tf, keras=keras, network=network)
+
+
+def traces(stages: list[Any], features: int) -> Fused:
+    check(stages)
+    return fuse(stages, features)
+
+
+@pytest.mark.real
+def test_every_kind_of_stage_is_taken(kit: SimpleNamespace) -> None:
+    keras, tf = kit.keras, kit.tf
+
+    class Subclassed(keras.Model):  # type: ignore[misc]  # keras is untyped here
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = keras.layers.Dense(2)
+
+        def call(self, x: Any) -> Any:
+            return self.dense(x)
+
+    class Module(tf.Module):  # type: ignore[misc]  # tensorflow is untyped here
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = tf.Variable([1.0, 2.0, 3.0])
+
+        def __call__(self, x: Any) -> Any:
+            return x * self.scale
+
+    subclassed = Subclassed()
+    subclassed(np.zeros((1, 3), dtype=np.float32))
+    source = keras.Input((3,))
+    functional = keras.Model(source, [keras.layers.Dense(2)(source)])
+    adapted = keras.layers.Normalization()
+    adapted.adapt(np.random.default_rng(0).normal(size=(50, 3)))
+    by_hand = keras.layers.Normalization(mean=[1.0, 2, 3], variance=[1.0, 1, 4])
+    for stage, width in (
+        (kit.network, 1),
+        (functional, 2),
+        (subclassed, 2),
+        (adapted, 3),
+        (by_hand, 3),
+        (keras.layers.Rescaling(0.5), 3),
+        (Module(), 3),
+        (tf.function(lambda x: tf.tanh(x)), 3),
+        (tf.nn.softmax, 3),
+    ):
+        assert traces([stage], 3).outputs == width
+    steps = traces([adapted, Module(), kit.network], 3).steps
+    assert [(step.kind, step.inputs, step.outputs) for step in steps] == [
+        ("Normalization", 3, 3),
+        ("Module", 3, 3),
+        ("Sequential", 3, 1),
+    ]
+    assert steps[2].parameters == 3 * 4 + 4 + 4 + 1
+
+
+@pytest.mark.real
+def test_what_was_never_trained_is_refused_and_stays_so(kit: SimpleNamespace) -> None:
+    layers = kit.keras.layers
+    normalization, sequential = layers.Normalization(), kit.keras.Sequential([layers.Dense(1)])
+    for _ in range(2):
+        refuses([normalization], "'normalization.*' has never been adapted")
+        refuses([sequential], "has never been trained")
+        refuses([layers.Dense(1)], "has never been trained")
+    assert not normalization.built and not sequential.built
+
+
+@pytest.mark.real
+def test_a_network_of_another_width(kit: SimpleNamespace) -> None:
+    adapted = kit.keras.layers.Normalization()
+    adapted.adapt(np.random.default_rng(0).normal(size=(50, 3)))
+    dense = kit.keras.layers.Dense(1)
+    dense(np.zeros((1, 3), dtype=np.float32))
+    for stage in (kit.network, adapted, dense):
+        # 1 is the trap: a Normalization of 3 broadcasts over it without a word
+        for features in (1, 2, 5):
+            with pytest.raises(FeatureMismatchError, match="takes 3 features: the contract gives"):
+                traces([stage], features)
+    with pytest.raises(FeatureMismatchError, match="takes 3 values: the stage before it gives 2"):
+        traces([lambda x: x[:, :2], kit.network], 3)
+
+
+@pytest.mark.real
+def test_stages_that_cannot_be_traced(kit: SimpleNamespace) -> None:
+    keras, tf = kit.keras, kit.tf
+    images = keras.Sequential([keras.Input((8, 3)), keras.layers.Flatten()])
+
+    def many(x: Any) -> Any:
+        return x, x
+
+    for stage, match in (
+        (np.log1p, "cannot be taken into a graph: NotImplementedError"),
+        (lambda x: x @ tf.zeros((5, 1)), "cannot be taken into a graph: ValueError"),
+        (lambda x: x[:, 0], r"gives the shape \(N\)"),
+        (lambda x: tf.reduce_mean(x, axis=0, keepdims=True), r"gives the shape \(1, 3\)"),
+        (lambda x: np.zeros((4, 3)), "gives the shape"),
+        (many, "gives no tensor"),
+        (lambda x: x * tf.Variable(2.0), "cannot be t"),
+        (images, r"takes the shape \(None, 8, 3\)"),
+    ):
+        with pytest.raises(UnsupportedStageError, match=match) as caught:
+            traces([stage], 3)
+        assert "\n" not in caught.value.why and "\x1b" not in str(caught.value)
+
+
+@pytest.mark.real
+def test_answers_are_the_notebooks_own_over_all_batches(kit: SimpleNamespace) -> None:
+    rows = np.random.default_rng(0).normal(size=(BATCH_ROWS + 3, 3)).astype(np.float32)
+    dropout = kit.keras.layers.Dropout(0.9)  # would drop nine of ten in training
+    result = answers([dropout, kit.network], rows)
+    assert result.shape == (len(rows), 1) and result.dtype == np.float32
+    np.testing.assert_allclose(
+        result[-5:], kit.network.predict(rows[-5:], verbose=0), rtol=1e-5, atol=1e-6
+    )

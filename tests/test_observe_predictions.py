@@ -1,0 +1,309 @@
+"""Readings go out as a sensor would send them, and each answer is the device's own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ggml_magic import workspace as ws
+from ggml_magic.cloud.connect import Cloud, connect
+from ggml_magic.device.context import Context
+from ggml_magic.device.contract import Contract, Decision, Feature, Rows
+from ggml_magic.device.cycle import Cycle
+from ggml_magic.device.handlers import Handlers
+from ggml_magic.errors import (
+    DeploymentTimeoutError,
+    FeatureMismatchError,
+    MissingValuesError,
+)
+from ggml_magic.model.model import EdgeModel, Provenance
+from ggml_magic.observe.predictions import (
+    Prediction,
+    Predictions,
+    current,
+    readings,
+    recorded,
+    replay,
+)
+from ggml_magic.settings import Settings
+from ggml_magic.workspace import Workspace
+
+NAMES = ("pressure", "temperature")
+CONTRACT = Contract(
+    tuple(Feature(name, "", -1e30, -1e30, 1e30, 1e30) for name in NAMES),
+    Decision("threshold", at=0.5),
+)
+MODEL = EdgeModel(
+    "rain", CONTRACT, "0" * 64, Path("nowhere"), Provenance("", "", None, "", "", 0, None)
+)
+# the bound of a wait; the cycle of the test's device takes some milliseconds
+SOON = 10.0
+
+
+class Mean:
+    """A model that any row goes through: its answer is the mean."""
+
+    def outputs(self, rows: Rows) -> Rows:
+        return rows.mean(axis=1, keepdims=True).astype(np.float32)
+
+
+class Link:
+    """The device's own code on the cloud's shadow, without a core between them."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self.cloud = cloud
+        self.reports = 0
+
+    def shadow(self, thing: str) -> dict[str, Any]:
+        return dict(self.cloud.things.shadow(thing).reported)
+
+    def report(self, thing: str, reported: dict[str, Any]) -> None:
+        self.reports += 1
+        self.cloud.things.update_shadow(thing, reported)
+
+
+@contextlib.contextmanager
+def device(cloud: Cloud, thing: str, version: str = "1.0.0") -> Iterator[Link]:
+    """A device that cycles until the block ends."""
+    link, ended = Link(cloud), threading.Event()
+    context = Context(thing, "rain", version, {}, CONTRACT, link)
+    cycle = Cycle(context, Mean(), Handlers(), lambda text: None)
+
+    def run() -> None:
+        while not ended.wait(0.01):
+            cycle.once()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield link
+    finally:
+        ended.set()
+        thread.join()
+
+
+finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
+
+
+@given(st.lists(st.tuples(finite, finite), min_size=1))
+@settings(deadline=None)
+def test_a_reading_is_the_very_float32_also_after_json(rows: list[tuple[float, float]]) -> None:
+    for reading, row in zip(readings(MODEL, rows), rows, strict=True):
+        back = json.loads(json.dumps(reading))
+        assert back == reading
+        assert np.array_equal(CONTRACT.row(back)[0], np.asarray(row, dtype=np.float32))
+
+
+def test_a_reading_looks_as_a_person_would_write_it() -> None:
+    assert readings(MODEL, np.asarray([[1013.2, 12.3]])) == [
+        {"pressure": 1013.2, "temperature": 12.3}
+    ]
+
+
+def test_columns_of_a_table_are_taken_by_name() -> None:
+    pd = pytest.importorskip("pandas")
+    table = pd.DataFrame({"temperature": [12.5], "other": ["x"], "pressure": [1013.0]})
+    assert readings(MODEL, table) == [{"pressure": 1013.0, "temperature": 12.5}]
+
+
+def shadow_of(**values: object) -> dict[str, object]:
+    return {f"rain_{name}": value for name, value in values.items()}
+
+
+def test_an_answer_is_read_from_the_shadow() -> None:
+    assert current("rain", "pi", {"pressure": 1}) is None
+    held = shadow_of(reading={"pressure": 1}, prediction=1, probability=0.75, version="1.0.0")
+    found = current("rain", "pi", held)
+    assert found is not None
+    assert (found.prediction, found.probability, found.error) == (1, 0.75, None)
+    refused = current("rain", "pi", shadow_of(reading={}, error="no 'pressure'", version="1.0.0"))
+    assert refused is not None
+    assert (refused.prediction, refused.error) == (None, "no 'pressure'")
+
+
+def answer(number: int, **changes: Any) -> Prediction:
+    given: dict[str, Any] = {
+        "at": f"2026-01-02T03:04:{number % 60:02}+00:00",
+        "thing": "pi",
+        "reading": {"pressure": 1000.0 + number, "temperature": 1.0},
+        "prediction": number % 2,
+        "probability": 0.123456,
+        "error": None,
+        "version": "1.0.0",
+    }
+    return Prediction(**{**given, **changes})
+
+
+def test_a_card_shows_the_last_answers_and_the_cloud() -> None:
+    many = Predictions("rain", "pi", tuple(answer(n) for n in range(30)), "sandbox")
+    text = str(many)
+    assert text.splitlines()[0] == "30 predictions of rain on thing/pi, sandbox"
+    assert "1029.0" in text
+    assert "1019.0" not in text
+    assert "0.1235" in text
+    assert "the last 10 are shown" in text
+    assert len(many) == len(list(many)) == 30
+    assert "0 predictions" in str(Predictions("rain", "pi", (), "sandbox"))
+
+
+def test_a_table_has_a_column_for_each_feature() -> None:
+    pytest.importorskip("pandas")
+    refused = answer(1, prediction=None, probability=None, error="no 'temperature'")
+    table = Predictions("rain", "pi", (answer(0), refused), "sandbox").to_df()
+    assert list(table.columns) == [
+        "at",
+        "thing",
+        "pressure",
+        "temperature",
+        "prediction",
+        "probability",
+        "error",
+        "version",
+    ]
+    assert table["pressure"].tolist() == [1000.0, 1001.0]
+    assert table["error"].tolist()[1] == "no 'temperature'"
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    from ggml_magic.sandbox import client
+
+    workspace = Workspace(tmp_path_factory.mktemp("predictions") / ".ggml")
+    yield connect(Settings(), workspace)
+    client.stop(workspace)
+
+
+@pytest.fixture
+def thing(cloud: Cloud, request: pytest.FixtureRequest) -> str:
+    name = request.node.originalname.replace("_", "-")[:100]
+    cloud.things.iot.call("CreateThing", thingName=name)
+    return str(name)
+
+
+@pytest.mark.real
+def test_each_row_gets_the_answer_to_exactly_this_row(
+    cloud: Cloud, thing: str, workspace: Workspace
+) -> None:
+    rows = np.asarray([[0.1, 0.3], [1.0, 2.0], [0.1, 0.3]], dtype=np.float32)
+    seen: list[tuple[int, int]] = []
+    with device(cloud, thing):
+        found = replay(
+            cloud,
+            workspace,
+            MODEL,
+            thing,
+            rows,
+            timeout_seconds=SOON,
+            progress=lambda done, total: seen.append((done, total)),
+        )
+    assert [item.prediction for item in found] == [0, 1, 0]
+    assert [item.reading["pressure"] for item in found] == [0.1, 1.0, 0.1]
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+    assert recorded(cloud, workspace, "rain", thing).items == found.items
+
+
+@pytest.mark.real
+def test_equal_rows_in_a_row_are_each_answered_at_once(
+    cloud: Cloud, thing: str, workspace: Workspace
+) -> None:
+    rows = [[1.0, 2.0], [1.0, 2.0], [1.0, 2.0], [0.0, 0.0]]
+    with device(cloud, thing) as link:
+        found = replay(cloud, workspace, MODEL, thing, rows, timeout_seconds=SOON)
+    assert [item.prediction for item in found] == [1, 1, 1, 0]
+    assert link.reports == 2  # the device writes only what has changed
+
+
+@pytest.mark.real
+def test_an_answer_of_the_version_before_does_not_count(
+    cloud: Cloud, thing: str, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    component = {"componentName": "com.example.Rain", "version": "1.0.1", "status": "RUNNING"}
+    message = {
+        "messageType": "COMPLETE",
+        "overallDeviceStatus": "HEALTHY",
+        "components": [{**component, "isRoot": True}],
+        "thing": thing,
+        "sequenceNumber": 1,
+    }
+    cloud.things.data.call(
+        "Publish",
+        topic=f"$aws/things/{thing}/greengrassv2/health/json",
+        payload=json.dumps(message).encode(),
+    )
+    record = {
+        "deployment_id": "d",
+        "target": f"thing/{thing}",
+        "cloud": "sandbox",
+        "component": "com.example.Rain",
+        "version": "1.0.1",
+    }
+    ws.write_json(workspace.root / "deployments" / "rain.json", record)
+    late = pytest.raises(DeploymentTimeoutError, match="its last answer was to")
+    with device(cloud, thing, "1.0.0"), late as failed:
+        replay(cloud, workspace, MODEL, thing, [[1.0, 2.0]], timeout_seconds=0.5)
+    assert failed.value.remedy == "%ggml logs rain"
+    assert "com.example.Rain is RUNNING" in failed.value.why
+    with device(cloud, thing, "1.0.1"):
+        (found,) = replay(cloud, workspace, MODEL, thing, [[1.0, 2.0]], timeout_seconds=SOON)
+    assert found.version == "1.0.1"
+
+
+@pytest.mark.real
+def test_a_device_that_does_not_answer_is_told_with_the_cause(
+    cloud: Cloud, thing: str, workspace: Workspace
+) -> None:
+    with pytest.raises(DeploymentTimeoutError, match="rain is not installed there") as failed:
+        replay(cloud, workspace, MODEL, thing, [[1.0, 2.0]], timeout_seconds=0.1)
+    assert failed.value.what == f"{thing} did not answer reading 1 within 0.1 s"
+    assert failed.value.remedy == f"%ggml deploy rain --to thing/{thing}"
+    cloud.things.update_shadow(thing, shadow_of(reading={"pressure": 9}, error="no 'temperature'"))
+    with pytest.raises(DeploymentTimeoutError, match="it last said: no 'temperature'"):
+        replay(cloud, workspace, MODEL, thing, [[1.0, 2.0]], timeout_seconds=0.1)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("rows", "error"),
+    [
+        ([[1.0, 2.0], [1.0, math.nan]], MissingValuesError),
+        ([[1.0, 2.0, 3.0]], FeatureMismatchError),
+    ],
+)
+def test_rows_that_the_contract_refuses_are_not_sent_at_all(
+    cloud: Cloud, workspace: Workspace, rows: list[list[float]], error: type[Exception]
+) -> None:
+    thing = f"unsent-{error.__name__}"
+    cloud.things.iot.call("CreateThing", thingName=thing)
+    with pytest.raises(error):
+        replay(cloud, workspace, MODEL, thing, rows)
+    assert cloud.things.shadow(thing).version == 0
+
+
+@pytest.mark.real
+def test_the_answer_of_now_is_beside_those_recorded_and_a_torn_line_is_passed_over(
+    cloud: Cloud, thing: str, workspace: Workspace
+) -> None:
+    with device(cloud, thing):
+        first = replay(cloud, workspace, MODEL, thing, [[1.0, 2.0]], timeout_seconds=SOON)
+    with (workspace.root / "predictions" / "rain.jsonl").open("a") as file:
+        file.write('{"at": "2026')
+    assert recorded(cloud, workspace, "rain", thing).items == first.items
+    with device(cloud, thing):
+        second = replay(cloud, workspace, MODEL, thing, [[2.0, 2.0]], timeout_seconds=SOON)
+    assert recorded(cloud, workspace, "rain", thing).items == (*first.items, *second.items)
+    now = shadow_of(reading={"pressure": 0.0}, prediction=0, version="1.0.0")
+    cloud.things.update_shadow(thing, now)
+    later = recorded(cloud, workspace, "rain", thing).items
+    assert later[:-1] == (*first.items, *second.items)
+    assert later[-1].prediction == 0
+    assert recorded(cloud, workspace, "rain", "another").items == ()
