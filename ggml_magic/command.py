@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ggml_magic import __version__
 from ggml_magic.errors import GgmlError, GrammarError, UnknownNameError
 from ggml_magic.grammar import reading
 from ggml_magic.grammar.help import COMMAND, HELP
@@ -28,7 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] and words[0] in VERSION:
-        print(f"ggml_magic {__version__}")
+        from importlib.metadata import version
+
+        print(f"ggml_magic {version('ggml-magic')}")
         return DONE
     try:
         print(_run(words))

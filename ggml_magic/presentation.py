@@ -69,6 +69,12 @@ def _html_table(columns: tuple[str, ...], rows: tuple[tuple[str, ...], ...]) -> 
 class Presented:
     """A value that shows itself as a card in a notebook and in a terminal."""
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        # a dataclass brings a __repr__ of its own, and IPython takes whichever of the two
+        # stands in the nearest class
+        cls._repr_pretty_ = Presented._repr_pretty_  # type: ignore[method-assign]  # the same one
+
     def card(self) -> Card:
         """What a person sees of this value."""
         raise TypeError(f"{type(self).__name__} has no card")

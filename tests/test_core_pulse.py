@@ -6,23 +6,28 @@ import asyncio
 
 from ggml_magic.core.pulse import Pulse
 
+TURNS = 5
+
 
 def test_a_condition_is_looked_at_at_each_beat_and_no_more() -> None:
-    async def play() -> tuple[bool, int]:
-        pulse, looks, value = Pulse(), 0, 0
+    async def play() -> tuple[bool, list[int]]:
+        pulse, seen, values = Pulse(), [], [0, 1, 2]
 
         def reached() -> bool:
-            nonlocal looks
-            looks += 1
-            return value == 2
+            seen.append(values[0])
+            return values[0] == 2
 
         waiting = asyncio.create_task(pulse.until(reached))
-        for value in (1, 2):
-            await asyncio.sleep(0)
+        while not waiting.done():
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
+            values.pop(0)
             pulse.beat()
-        return await waiting, looks
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
+        return await waiting, seen
 
-    assert asyncio.run(play()) == (True, 3)
+    assert asyncio.run(play()) == (True, [0, 1, 2])
 
 
 def test_waiting_ends_with_its_time() -> None:

@@ -158,4 +158,4 @@ def test_a_deployment_that_was_replaced_is_given_up(overall: str) -> None:
 def test_of_many_failures_the_first_is_told_and_the_others_counted() -> None:
     error = failure(AIM, [sight("FAILED", reason="no space"), sight("REJECTED"), sight("FAILED")])
     assert error.why == "pi: no space (and 2 more devices)"
-    assert error.remedy == "%ggml logs rain"
+    assert error.remedy == f"%ggml logs pi {ROOT}"

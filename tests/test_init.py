@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import ggml_magic
-from ggml_magic import verbs
+from ggml_magic.verbs import public, rollout
 
 HEAVY = (
     *("numpy", "tensorflow", "keras", "boto3", "botocore", "moto", "sagemaker"),
@@ -40,7 +40,7 @@ def test_load_ext_imports_the_magic_and_nothing_else() -> None:
 
 def test_import_and_a_line_of_help_import_nothing_heavy() -> None:
     code = (
-        "import sys, ggml_magic; from ggml_magic import verbs, command\n"
+        "import sys, ggml_magic; from ggml_magic import command\n"
         "command.main(['deploy', '--help'])\n"
         f"heavy = {{name.split('.')[0] for name in sys.modules}} & set({HEAVY!r})\n"
         "sys.exit(str(heavy) if heavy else 0)"
@@ -50,8 +50,8 @@ def test_import_and_a_line_of_help_import_nothing_heavy() -> None:
 
 
 def test_a_verb_is_found_and_another_name_is_not() -> None:
-    assert ggml_magic.status is verbs.status
-    assert verbs.function("deploy") is verbs.deploy
+    assert ggml_magic.status is rollout.status
+    assert public.function("deploy") is rollout.deploy
     with pytest.raises(AttributeError, match="no attribute 'deplyo'"):
         ggml_magic.deplyo  # noqa: B018  # looking is the test
 

@@ -96,8 +96,7 @@ def test_a_deep_graph_is_no_trouble(tf: Any) -> None:
 
 
 def test_a_table_is_refused(tf: Any) -> None:
-    table = tf.lookup.StaticHashTable(
-        tf.lookup.KeyValueTensorInitializer([1.0], [2.0]), default_value=0.0
-    )
+    keys = tf.constant([1], dtype=tf.int64)
+    table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(keys, [2.0]), 0.0)
     with pytest.raises(UnsupportedStageError, match="resource that is no variable"):
-        of(tf, table.lookup)
+        of(tf, lambda x: table.lookup(tf.cast(x, tf.int64)))

@@ -74,3 +74,25 @@ def test_a_stage_that_looks_at_other_rows_is_refused(tf: Any, tmp_path: Path) ->
 def test_a_model_that_answers_nan_is_refused(tf: Any, tmp_path: Path) -> None:
     with pytest.raises(UnsupportedStageError, match="NaN or infinity to 200 of 200 rows"):
         proven([lambda x: tf.math.log(-tf.abs(x) - 1.0)], tmp_path)
+
+
+def test_a_layer_that_was_never_called_stays_usable(tf: Any, tmp_path: Path) -> None:
+    import keras
+
+    scaler = keras.layers.Normalization(mean=[1000.0, 1000, 1000], variance=[4.0, 4, 4])
+    live, _ = proven([scaler], tmp_path)
+    np.testing.assert_allclose(live, (ROWS - 1000) / 2, rtol=1e-5)
+    np.testing.assert_allclose(scaler(ROWS), live)
+
+
+def test_a_tensor_of_another_graph_is_refused(tf: Any, tmp_path: Path) -> None:
+    kept: list[Any] = []
+
+    @tf.function  # type: ignore[untyped-decorator]  # tensorflow is untyped here
+    def keeping(x: Any) -> Any:
+        kept.append(tf.reduce_sum(x))
+        return x
+
+    keeping(tf.constant(ROWS))
+    with pytest.raises(UnsupportedStageError, match="a tensor that another traced function made"):
+        proven([lambda x: x + kept[0]], tmp_path)

@@ -38,7 +38,7 @@ from ggml_magic.observe.predictions import (
 from ggml_magic.settings import Settings
 from ggml_magic.workspace import Workspace
 
-NAMES = ("pressure", "temperature")
+NAMES = ("pressure", "humidity")
 CONTRACT = Contract(
     tuple(Feature(name, "", -1e30, -1e30, 1e30, 1e30) for name in NAMES),
     Decision("threshold", at=0.5),
@@ -105,15 +105,13 @@ def test_a_reading_is_the_very_float32_also_after_json(rows: list[tuple[float, f
 
 
 def test_a_reading_looks_as_a_person_would_write_it() -> None:
-    assert readings(MODEL, np.asarray([[1013.2, 12.3]])) == [
-        {"pressure": 1013.2, "temperature": 12.3}
-    ]
+    assert readings(MODEL, np.asarray([[1013.2, 12.3]])) == [{"pressure": 1013.2, "humidity": 12.3}]
 
 
 def test_columns_of_a_table_are_taken_by_name() -> None:
     pd = pytest.importorskip("pandas")
-    table = pd.DataFrame({"temperature": [12.5], "other": ["x"], "pressure": [1013.0]})
-    assert readings(MODEL, table) == [{"pressure": 1013.0, "temperature": 12.5}]
+    table = pd.DataFrame({"humidity": [12.5], "other": ["x"], "pressure": [1013.0]})
+    assert readings(MODEL, table) == [{"pressure": 1013.0, "humidity": 12.5}]
 
 
 def shadow_of(**values: object) -> dict[str, object]:
@@ -135,7 +133,7 @@ def answer(number: int, **changes: Any) -> Prediction:
     given: dict[str, Any] = {
         "at": f"2026-01-02T03:04:{number % 60:02}+00:00",
         "thing": "pi",
-        "reading": {"pressure": 1000.0 + number, "temperature": 1.0},
+        "reading": {"pressure": 1000.0 + number, "humidity": 1.0},
         "prediction": number % 2,
         "probability": 0.123456,
         "error": None,
@@ -158,20 +156,20 @@ def test_a_card_shows_the_last_answers_and_the_cloud() -> None:
 
 def test_a_table_has_a_column_for_each_feature() -> None:
     pytest.importorskip("pandas")
-    refused = answer(1, prediction=None, probability=None, error="no 'temperature'")
+    refused = answer(1, prediction=None, probability=None, error="no 'humidity'")
     table = Predictions("rain", "pi", (answer(0), refused), "sandbox").to_df()
     assert list(table.columns) == [
         "at",
         "thing",
         "pressure",
-        "temperature",
+        "humidity",
         "prediction",
         "probability",
         "error",
         "version",
     ]
     assert table["pressure"].tolist() == [1000.0, 1001.0]
-    assert table["error"].tolist()[1] == "no 'temperature'"
+    assert table["error"].tolist()[1] == "no 'humidity'"
 
 
 @pytest.fixture(scope="module")
@@ -208,6 +206,7 @@ def test_each_row_gets_the_answer_to_exactly_this_row(
         )
     assert [item.prediction for item in found] == [0, 1, 0]
     assert [item.reading["pressure"] for item in found] == [0.1, 1.0, 0.1]
+    assert all(tuple(item.reading) == NAMES for item in found)
     assert seen == [(1, 3), (2, 3), (3, 3)]
     assert recorded(cloud, workspace, "rain", thing).items == found.items
 
@@ -251,7 +250,7 @@ def test_an_answer_of_the_version_before_does_not_count(
     late = pytest.raises(DeploymentTimeoutError, match="its last answer was to")
     with device(cloud, thing, "1.0.0"), late as failed:
         replay(cloud, workspace, MODEL, thing, [[1.0, 2.0]], timeout_seconds=0.5)
-    assert failed.value.remedy == "%ggml logs rain"
+    assert failed.value.remedy == f"%ggml logs {thing} com.example.Rain"
     assert "com.example.Rain is RUNNING" in failed.value.why
     with device(cloud, thing, "1.0.1"):
         (found,) = replay(cloud, workspace, MODEL, thing, [[1.0, 2.0]], timeout_seconds=SOON)
@@ -266,8 +265,8 @@ def test_a_device_that_does_not_answer_is_told_with_the_cause(
         replay(cloud, workspace, MODEL, thing, [[1.0, 2.0]], timeout_seconds=0.1)
     assert failed.value.what == f"{thing} did not answer reading 1 within 0.1 s"
     assert failed.value.remedy == f"%ggml deploy rain --to thing/{thing}"
-    cloud.things.update_shadow(thing, shadow_of(reading={"pressure": 9}, error="no 'temperature'"))
-    with pytest.raises(DeploymentTimeoutError, match="it last said: no 'temperature'"):
+    cloud.things.update_shadow(thing, shadow_of(reading={"pressure": 9}, error="no 'humidity'"))
+    with pytest.raises(DeploymentTimeoutError, match="it last said: no 'humidity'"):
         replay(cloud, workspace, MODEL, thing, [[1.0, 2.0]], timeout_seconds=0.1)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ggml_magic.presentation import Card, Presented, plural, size
 
 CARD = Card(
@@ -40,6 +42,20 @@ def test_a_value_shows_its_card() -> None:
 
     assert str(Value()) == CARD.text()
     assert Value()._repr_html_() == CARD.html()
+
+
+def test_ipython_shows_a_dataclass_by_its_card() -> None:
+    from IPython.lib.pretty import pretty
+
+    @dataclass(frozen=True)
+    class Value(Presented):
+        number: int = 1
+
+        def card(self) -> Card:
+            return CARD
+
+    assert pretty(Value()) == CARD.text()
+    assert repr(Value()).endswith("Value(number=1)")
 
 
 def test_words_for_counts() -> None:

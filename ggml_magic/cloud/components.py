@@ -11,6 +11,8 @@ from ggml_magic.cloud.gateway import MISSING, Gateway, said
 from ggml_magic.errors import CloudError, PublishError
 
 CONTENT_TAG = "ggml:content"
+# so that a colleague finds what belongs to a model, also on deployments
+MODEL_TAG = "ggml:model"
 IN_PROGRESS = ("REQUESTED", "INITIATED")
 DEPLOYABLE, FAILED = "DEPLOYABLE", "FAILED"
 # seconds between two looks; AWS limits the rate of DescribeComponent
@@ -48,10 +50,11 @@ class Components:
     greengrass: Gateway
     region: str
     account: str
+    partition: str = "aws"
 
     def arn(self, name: str, version: str = "") -> str:
         """The ARN of a component of this account, or of one version of it."""
-        arn = f"arn:aws:greengrass:{self.region}:{self.account}:components:{name}"
+        arn = f"arn:{self.partition}:greengrass:{self.region}:{self.account}:components:{name}"
         return f"{arn}:versions:{version}" if version else arn
 
     def describe(self, name: str, version: str) -> ComponentVersion | None:

@@ -124,7 +124,8 @@ def aws_maker(region: str) -> Maker:
 
 def _cloud(settings: Settings, url: str | None, make: Maker) -> Cloud:
     name, region = settings.cloud, settings.region
-    account = Gateway(name, "sts", make).call("GetCallerIdentity")["Account"]
+    identity = Gateway(name, "sts", make).call("GetCallerIdentity")
+    account, partition = identity["Account"], identity["Arn"].split(":")[1]
     greengrass = Gateway(name, "greengrassv2", make)
     return Cloud(
         name=name,
@@ -132,7 +133,7 @@ def _cloud(settings: Settings, url: str | None, make: Maker) -> Cloud:
         account=account,
         endpoint=url,
         storage=Storage(Gateway(name, "s3", make), region, account),
-        components=Components(greengrass, region, account),
+        components=Components(greengrass, region, account, partition),
         deployments=Deployments(greengrass),
         things=Things(Gateway(name, "iot", make), Gateway(name, "iot-data", make)),
     )

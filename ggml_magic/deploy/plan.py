@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from ggml_magic.cloud.components import MODEL_TAG
 from ggml_magic.cloud.connect import Cloud
 from ggml_magic.cloud.deployments import DeployedComponent, DeploymentDocument
 from ggml_magic.component.bundle import Bundle
@@ -13,7 +14,6 @@ from ggml_magic.deploy import target as targets
 from ggml_magic.deploy.target import Target
 from ggml_magic.presentation import Card, Presented, plural
 
-NAME_TAG = "ggml:model"
 # GREENGRASS 6: the service's own defaults, spelled out so that a deployment shows them
 POLICIES = {
     "failureHandlingPolicy": "ROLLBACK",
@@ -155,7 +155,7 @@ def merged(
         base,
         components=tuple(present[key] for key in sorted(present)),
         policies=base.policies or POLICIES,
-        tags={**base.tags, NAME_TAG: name},
+        tags={**base.tags, MODEL_TAG: name},
         id="",
         status="",
     )

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ggml_magic.cloud.components import FAILED, ComponentVersion
+from ggml_magic.cloud.components import FAILED, MODEL_TAG, ComponentVersion
 from ggml_magic.cloud.connect import Cloud
 from ggml_magic.component.bundle import Artifact, Bundle, Component
 from ggml_magic.errors import CloudError, PublishError
 from ggml_magic.settings import Settings
 
-MODEL_TAG = "ggml:model"
 PLACEHOLDER = "{artifact:%s}"
 CHUNK = 1 << 20
 

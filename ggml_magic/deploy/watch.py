@@ -229,7 +229,7 @@ def failure(aim: Aim, failed: list[Sight]) -> DeploymentError:
     return DeploymentError(
         f"{aim.name} was not deployed to {aim.target}",
         f"{failed[0].device}: {cause(aim, failed[0])}{more}",
-        f"%ggml logs {aim.name}",
+        f"%ggml logs {failed[0].device} {aim.root}",
         deployment_id=aim.deployment_id,
     )
 

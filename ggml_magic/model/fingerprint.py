@@ -23,7 +23,8 @@ SILENT_ATTRIBUTES = frozenset(
 def fingerprint(concrete: Any) -> bytes:
     """The SHA-256 of a ``tf.ConcreteFunction`` with one input: operations, constants, variables.
 
-    Raises ``UnsupportedStageError`` for a resource that is no variable, such as a lookup table.
+    Raises ``UnsupportedStageError`` for a resource that is no variable, such as a lookup table,
+    and for a tensor of another graph.
     """
     definition = concrete.graph.as_graph_def()
     captured = {
@@ -45,6 +46,12 @@ def _captured(concrete: Any, outer: Any) -> bytes:
             "a stage holds a resource that is no variable",
             "lookup tables and the like have no place on the device",
             "turn text and categories into numbers before the first stage",
+        )
+    if not hasattr(outer, "numpy"):
+        raise UnsupportedStageError(
+            "a stage holds a tensor that another traced function made",
+            f"{outer.name} has no value outside of that function",
+            "make constants and variables before the stage is called",
         )
     return _values(outer.numpy())
 

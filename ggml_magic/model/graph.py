@@ -17,7 +17,7 @@ import numpy as np
 from ggml_magic.device.contract import Rows
 from ggml_magic.errors import GgmlError, UnsupportedStageError
 from ggml_magic.model.fingerprint import fingerprint
-from ggml_magic.model.stages import Step, answers, chain
+from ggml_magic.model.stages import LONGEST_REASON, Step, answers, chain
 from ggml_magic.model.training import quiet, tensorflow
 from ggml_magic.presentation import plural
 
@@ -73,7 +73,7 @@ def fuse(stages: Sequence[Any], features: int) -> Fused:
         # raised after tracing, by tf.function itself
         raise UnsupportedStageError(
             "the stages cannot be traced into one graph",
-            str(error).strip().splitlines()[0],
+            str(error).strip().splitlines()[0][:LONGEST_REASON],
             "make variables once, outside of the stage's call",
         ) from error
     width = int(concrete.structured_outputs[OUTPUT].shape[-1])
@@ -92,6 +92,12 @@ def export(fused: Fused, folder: Path) -> None:
     except tf.errors.ResourceExhaustedError as error:
         # TensorFlow's name for a full disk; the workspace tells it in one sentence
         raise OSError(errno.ENOSPC, str(error)) from error
+    except (ValueError, AssertionError) as error:
+        raise UnsupportedStageError(
+            "the stages cannot be saved",
+            str(error).strip().splitlines()[0][:LONGEST_REASON],
+            "make constants and variables before the stage is called",
+        ) from error
 
 
 def prove(stages: Sequence[Any], folder: Path, rows: Rows) -> tuple[Rows, Proof]:

@@ -124,9 +124,20 @@ def chain(stages: Sequence[Any], values: Any, steps: list[Step]) -> Any:
     for i, stage in enumerate(stages):
         width = int(values.shape[-1])
         _check_width(stage, width, first=i == 0)
+        _build(stage, width)
         values = _traced(stage, values)
         steps.append(_step(stage, width, int(values.shape[-1])))
     return tensorflow().cast(values, "float32")
+
+
+def _build(stage: Any, width: int) -> None:
+    """Build a layer that was never called, outside of the graph that is being traced.
+
+    Built inside, its constants would belong to that graph and the user's layer would be lost.
+    """
+    if _is_keras(stage) and not stage.built:
+        with tensorflow().init_scope():
+            stage.build((None, width))
 
 
 def _traced(stage: Any, values: Any) -> Any:

@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -198,7 +198,8 @@ def _answer(
     while True:
         found = current(name, thing, cloud.things.shadow(thing).reported)
         if found and found.reading == reading and version in ("", found.version):
-            return found
+            # a shadow's keys have no order: the answer takes that of the contract
+            return replace(found, reading={key: found.reading[key] for key in reading})
         if time.monotonic() > end:
             return None
         time.sleep(POLL[cloud.name])
@@ -232,15 +233,15 @@ def _silent(
     last = current(name, thing, cloud.things.shadow(thing).reported)
     installed = {c.name: c for c in cloud.deployments.installed(thing)}
     if record is None or record.component not in installed:
-        why = f"{name} is not installed there"
+        why, remedy = f"{name} is not installed there", f"%ggml deploy {name} --to thing/{thing}"
     else:
         seen = installed[record.component]
         why = f"{seen.name} is {seen.state}" + (f": {seen.details}" if seen.details else "")
+        remedy = f"%ggml logs {thing} {seen.name}"
     if last and last.error:
         why += f"; it last said: {last.error}"
     elif last:
         why += f"; its last answer was to {json.dumps(last.reading)}"
-    remedy = f"%ggml logs {name}" if record else f"%ggml deploy {name} --to thing/{thing}"
     return DeploymentTimeoutError(
         f"{thing} did not answer reading {number} within {timeout_seconds:g} s",
         why,

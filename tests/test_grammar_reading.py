@@ -1,8 +1,7 @@
-"""One grammar: what a line, a function and a command take is the same list."""
+"""Lines and arguments read: as values, or as one sentence on what is wrong."""
 
 from __future__ import annotations
 
-import inspect
 import shlex
 from typing import Any
 
@@ -10,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import ggml_magic
-from ggml_magic import grammar, verbs
 from ggml_magic.errors import GrammarError
-from ggml_magic.grammar import VERBS, Argument, Call, Help, Kind
+from ggml_magic.grammar import reading
+from ggml_magic.grammar.help import Help
+from ggml_magic.grammar.table import VERBS
+from ggml_magic.grammar.verb import Argument, Call
 
 
 def look(argument: Argument, text: str) -> object:
@@ -21,53 +21,7 @@ def look(argument: Argument, text: str) -> object:
 
 
 def read(line: str, cell: str | None = None) -> Any:
-    return grammar.read(grammar.split(line), "%ggml", look, cell)
-
-
-def test_every_verb_is_a_function_of_the_package() -> None:
-    assert set(VERBS) == set(ggml_magic.VERBS)
-    assert all(name in dir(ggml_magic) for name in VERBS)
-
-
-@pytest.mark.parametrize("name", VERBS)
-def test_the_function_takes_what_the_line_takes(name: str) -> None:
-    parameters = inspect.signature(verbs.function(name)).parameters
-    verb = VERBS[name]
-    assert list(parameters) == [argument.name for argument in verb.arguments]
-    for argument in verb.arguments:
-        parameter = parameters[argument.name]
-        kinds = {
-            (True, True): inspect.Parameter.VAR_POSITIONAL,
-            (True, False): inspect.Parameter.POSITIONAL_OR_KEYWORD,
-            (False, False): inspect.Parameter.KEYWORD_ONLY,
-        }
-        assert parameter.kind == kinds[argument.positional, argument.many]
-        if not argument.many:
-            required = parameter.default is inspect.Parameter.empty
-            assert required == argument.required
-            assert required or parameter.default == argument.default
-
-
-@pytest.mark.parametrize("prefix", ["%ggml", "ggml"])
-def test_help_shows_every_verb_and_every_argument(prefix: str) -> None:
-    whole = str(grammar.read([], prefix, look))
-    for verb in VERBS.values():
-        assert f"  {verb.name} " in whole and verb.summary in whole
-        one = str(grammar.read([verb.name, "--help"], prefix, look))
-        for argument in verb.line:
-            assert argument.summary in one
-            assert argument.positional or f"{argument.option} " in one
-
-
-@pytest.mark.parametrize("verb", VERBS.values(), ids=VERBS)
-def test_the_example_of_each_verb_is_understood(verb: grammar.Verb) -> None:
-    call = read(verb.example)
-    assert isinstance(call, Call) and call.verb is verb
-
-
-def test_a_terminals_examples_name_files() -> None:
-    help_text = str(grammar.read(["replay", "--help"], "ggml", look))
-    assert "ggml replay rain --inputs X_test.npy" in help_text
+    return reading.read(reading.split(line), "%ggml", look, cell)
 
 
 def test_values_have_their_kinds() -> None:
@@ -79,15 +33,6 @@ def test_values_have_their_kinds() -> None:
     assert call.values["inputs"] == "<X>"
     assert read("run p.yaml --set a=1 --set b=x=y").values["set"] == {"a": "1", "b": "x=y"}
     assert read("validate rain --inputs X --tolerance -1").values["tolerance"] == -1.0
-
-
-def test_a_call_gives_places_and_names() -> None:
-    seen: list[Any] = []
-    read("model rain a b --features x --inputs X").on(lambda *a, **k: seen.append((a, k)))
-    assert seen == [(("rain", "<a>", "<b>"), {"features": "x", "inputs": "<X>"})]
-    seen.clear()
-    read("config").on(lambda *a, **k: seen.append((a, k)))
-    assert seen == [((), {})]
 
 
 @pytest.mark.parametrize(
@@ -133,12 +78,6 @@ def test_help_wins_over_mistakes_of_the_same_line() -> None:
     assert isinstance(read("deploy --too --help"), Help)
 
 
-def test_help_is_text_and_html() -> None:
-    shown = Help("a < b")
-    assert str(shown) == "a < b"
-    assert shown._repr_html_() == "<pre>a &lt; b</pre>"
-
-
 @pytest.mark.parametrize(
     ("name", "places", "named", "said"),
     [
@@ -156,7 +95,7 @@ def test_functions_refuse_what_lines_refuse(
     name: str, places: tuple[object, ...], named: dict[str, object], said: str
 ) -> None:
     with pytest.raises(GrammarError) as caught:
-        grammar.bind(VERBS[name], places, named)
+        reading.bind(VERBS[name], places, named)
     assert caught.value.what == said
 
 
@@ -167,7 +106,7 @@ def test_an_array_is_never_compared_with_nothing() -> None:
 
         __hash__ = None  # type: ignore[assignment]  # as arrays are
 
-    values = grammar.bind(VERBS["validate"], ("rain",), {"inputs": Array()})
+    values = reading.bind(VERBS["validate"], ("rain",), {"inputs": Array()})
     assert isinstance(values["inputs"], Array)
 
 
@@ -179,7 +118,7 @@ words = st.text(st.characters(codec="ascii", exclude_categories=["C"]), max_size
 def test_any_line_is_understood_or_refused(line: list[str]) -> None:
     for verb in ("deploy", "run", "config", "model"):
         try:
-            found = grammar.read([verb, *line], "%ggml", look)
+            found = reading.read([verb, *line], "%ggml", look)
         except GrammarError as error:
             assert error.remedy
         else:
@@ -200,8 +139,3 @@ def test_what_is_written_is_read_back(values: dict[str, Any]) -> None:
         option = verb.argument(name).option
         line += [option] if value is True else [option, str(value)]
     assert read(shlex.join(line)).values == {"name": "rain", **values}
-
-
-def test_kinds_that_need_a_notebook_are_told() -> None:
-    assert [verb.name for verb in VERBS.values() if verb.live] == ["model"]
-    assert Kind.SEAM not in {a.kind for verb in VERBS.values() for a in verb.line}

@@ -1,0 +1,322 @@
+"""A component's life (EDGE-CORE 5)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ggml_magic.core import lifecycle, recipe
+from ggml_magic.core.lifecycle import Service, State, StepError, Supervisor, skipped
+from ggml_magic.core.logs import Log
+from ggml_magic.core.pulse import Pulse
+
+SOON = 20.0
+NAME = "com.example.A"
+
+
+class Around:
+    """One component's surroundings; other components are in the states they are said to be."""
+
+    def __init__(self, folder: Path) -> None:
+        self.pulse = Pulse()
+        self.folder = folder
+        self.others: dict[str, State] = {}
+        self.states: list[str] = []
+        self.supervisor: Supervisor | None = None
+        self._log = Log(folder / "a.log")
+
+    def state_of(self, component: str) -> State | None:
+        return self.others.get(component)
+
+    def environment(self, component: str) -> Mapping[str, str]:
+        return {"PATH": os.environ["PATH"], "SHARED": "shared", "BOTH": "shared"}
+
+    def work_folder(self, component: str) -> Path:
+        return self.folder
+
+    def log(self, component: str) -> Log:
+        return self._log
+
+    def state_changed(self, component: str) -> None:
+        assert self.supervisor is not None
+        self.states.append(self.supervisor.state.value)
+
+
+class Life:
+    def __init__(self, folder: Path, written: dict[str, Any], hard: tuple[str, ...] = ()) -> None:
+        self.around = Around(folder)
+        self.folder = folder
+        service = Service(NAME, "1.0.0", recipe.lifecycle(written), hard)
+        self.supervisor = Supervisor(service, self.around)
+        self.around.supervisor = self.supervisor
+
+    @property
+    def states(self) -> str:
+        return " ".join(self.around.states)
+
+    async def until(self, *states: State) -> None:
+        assert await self.around.pulse.until(lambda: self.supervisor.state in states, SOON), (
+            self.states
+        )
+
+    async def wrote(self, name: str) -> str:
+        """A file that a script makes, once it is there."""
+        for _ in range(4000):
+            if (self.folder / name).exists() and (self.folder / name).read_text():
+                return (self.folder / name).read_text()
+            await asyncio.sleep(0.005)
+        raise AssertionError(f"no {name}")
+
+
+def play(
+    folder: Path, written: dict[str, Any], scene: Callable[[Life], Awaitable[None]],
+    hard: tuple[str, ...] = (), phase: State = State.NEW,
+) -> Life:  # fmt: skip
+    async def run() -> Life:
+        life = Life(folder, written, hard)
+        life.supervisor.start(phase)
+        try:
+            await scene(life)
+        finally:
+            await life.supervisor.stop(2)
+            life.around._log.close()
+        return life
+
+    return asyncio.run(run())
+
+
+pytestmark = pytest.mark.real
+
+
+def test_install_then_run_is_running_at_once(tmp_path: Path) -> None:
+    async def scene(life: Life) -> None:
+        await life.until(State.RUNNING)
+        assert life.states == "NEW INSTALLED STARTING RUNNING"
+        assert (life.folder / "installed").exists()
+
+    play(tmp_path, {"Install": "touch installed", "Run": "exec sleep 600"}, scene)
+
+
+def test_a_run_that_ends_well_is_shut_down_and_finished(tmp_path: Path) -> None:
+    async def scene(life: Life) -> None:
+        await life.until(State.FINISHED)
+        assert life.states == "NEW INSTALLED STARTING RUNNING STOPPING FINISHED"
+        assert (life.folder / "down").exists()
+        child = int((life.folder / "child").read_text())
+        with pytest.raises(ProcessLookupError):
+            os.kill(child, 0)
+
+    run = "sleep 600 & echo $! > child"
+    play(tmp_path, {"Run": run, "Shutdown": "touch down"}, scene)
+
+
+def test_nothing_to_run_is_finished_after_install(tmp_path: Path) -> None:
+    async def scene(life: Life) -> None:
+        await life.until(State.FINISHED)
+        assert life.states == "NEW INSTALLED FINISHED"
+
+    play(tmp_path, {"Install": "true"}, scene)
+
+
+def test_startup_must_end_well_and_hides_run(tmp_path: Path) -> None:
+    async def scene(life: Life) -> None:
+        await life.until(State.STARTING)
+        assert life.states == "NEW INSTALLED STARTING"
+        (life.folder / "go").touch()
+        await life.until(State.RUNNING)
+        assert not (life.folder / "ran").exists()
+
+    startup = "while [ ! -e go ]; do sleep 0.01; done"
+    play(tmp_path, {"Startup": startup, "Run": "touch ran"}, scene)
+
+
+def test_a_startup_may_say_itself_that_it_runs_and_may_still_fail(tmp_path: Path) -> None:
+    async def scene(life: Life) -> None:
+        await life.wrote("up")
+        life.supervisor.report(State.RUNNING)
+        await life.until(State.RUNNING)
+        (life.folder / "fail").touch()
+        await life.until(State.ERRORED, State.BROKEN)
+        assert "startup failed with exit code 4" in life.supervisor.reason
+
+    startup = "echo 1 > up; while [ ! -e fail ]; do sleep 0.01; done; exit 4"
+    play(tmp_path, {"Startup": startup}, scene)
+
+
+def test_the_third_failure_in_a_row_breaks_and_says_why_with_its_own_words(tmp_path: Path) -> None:
+    async def scene(life: Life) -> None:
+        await life.until(State.BROKEN)
+        assert (life.folder / "times").read_text() == "x" * 3
+        assert life.supervisor.codes == ("INSTALL_ERROR",)
+        said = "install failed with exit code 3: ModuleNotFoundError: no numpy"
+        assert life.supervisor.reason == f"{NAME} 1.0.0: {said}"
+        assert life.states == "NEW ERRORED NEW ERRORED NEW ERRORED BROKEN"
+
+    fails = "printf x >> times; echo trace >&2; echo 'ModuleNotFoundError: no numpy' >&2; exit 3"
+    play(tmp_path, {"Install": fails, "Run": "true"}, scene)
+
+
+def test_a_crashing_run_is_recovered_and_tried_three_times(tmp_path: Path) -> None:
+    async def scene(life: Life) -> None:
+        await life.until(State.BROKEN)
+        assert (life.folder / "times").read_text() == "rvrvr"
+        assert life.supervisor.codes == ("RUN_ERROR",)
+        assert "signal 9" in life.supervisor.reason
+        assert life.states.count("RUNNING ERRORED STOPPING INSTALLED STARTING") == 2
+
+    written = {"Run": "printf r >> times; kill -9 $$", "Recover": "printf v >> times"}
+    play(tmp_path, written, scene)
+
+
+def test_failures_far_apart_do_not_break(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lifecycle, "FAILURES_FORGOTTEN", -1.0)
+
+    async def scene(life: Life) -> None:
+        await life.until(State.FINISHED)
+        assert life.states.count("ERRORED") == 5
+
+    fails = "printf x >> times; [ $(wc -c < times) -gt 5 ]"
+    play(tmp_path, {"Install": fails}, scene)
+
+
+def test_a_success_in_between_starts_the_count_again(tmp_path: Path) -> None:
+    async def scene(life: Life) -> None:
+        await life.until(State.FINISHED)
+        assert life.states.count("ERRORED") == 4
+
+    # two failures of install, then two of run, which are not four in a row
+    install = "printf i >> times; [ $(tr -cd i < times | wc -c) -gt 2 ]"
+    run = "printf r >> times; [ $(tr -cd r < times | wc -c) -gt 2 ]"
+    play(tmp_path, {"Install": install, "Run": run}, scene)
+
+
+@pytest.mark.parametrize("step", ["Install", "Startup", "Run"])
+def test_a_step_that_takes_too_long_is_ended(tmp_path: Path, step: str) -> None:
+    async def scene(life: Life) -> None:
+        await life.until(State.BROKEN)
+        assert life.supervisor.codes == (f"{step.upper()}_TIMEOUT",)
+        assert life.supervisor.reason.endswith(f"{step.lower()} took longer than 0.05 s")
+        pids = [int(pid) for pid in (life.folder / "pids").read_text().split()]
+        assert len(pids) == 3
+        for pid in pids:
+            with pytest.raises(ProcessLookupError):
+                os.kill(pid, 0)
+
+    slow = {"Script": "echo $$ >> pids; exec sleep 600", "Timeout": "0.05"}
+    play(tmp_path, {step: slow}, scene)
+
+
+def test_a_component_may_say_that_it_failed(tmp_path: Path) -> None:
+    async def scene(life: Life) -> None:
+        await life.until(State.RUNNING)
+        life.supervisor.report(State.ERRORED)
+        await life.until(State.ERRORED)
+        assert life.supervisor.reason.endswith("it reported ERRORED in run")
+        await life.until(State.RUNNING)
+
+    play(tmp_path, {"Run": "exec sleep 600", "Recover": "sleep 0.01"}, scene)
+
+
+def test_stopping_runs_shutdown_then_ends_all(tmp_path: Path) -> None:
+    async def scene(life: Life) -> None:
+        pid = int(await life.wrote("pid"))
+        await life.supervisor.stop()
+        assert life.states.endswith("RUNNING STOPPING")
+        assert (life.folder / "alive").read_text() == "yes\n"
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+    shutdown = "kill -0 $(cat pid) && echo yes > alive"
+    play(tmp_path, {"Run": "echo $$ > pid; exec sleep 600", "Shutdown": shutdown}, scene)
+
+
+def test_stopping_in_the_middle_of_an_install_ends_it(tmp_path: Path) -> None:
+    async def scene(life: Life) -> None:
+        pid = int(await life.wrote("pid"))
+        await life.supervisor.stop()
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+    play(tmp_path, {"Install": "echo $$ > pid; exec sleep 600"}, scene)
+
+
+def test_a_hard_dependency_is_waited_for_and_its_loss_restarts(tmp_path: Path) -> None:
+    async def scene(life: Life) -> None:
+        await life.until(State.INSTALLED)
+        for state in (State.STARTING, State.RUNNING):
+            assert life.supervisor.state is State.INSTALLED
+            life.around.others["dep"] = state
+            life.around.pulse.beat()
+        await life.until(State.RUNNING)
+        life.around.others["dep"] = State.STOPPING
+        life.around.pulse.beat()
+        await life.wrote("pid")
+        assert life.supervisor.state is State.RUNNING
+        life.around.others["dep"] = State.ERRORED
+        life.around.pulse.beat()
+        await life.until(State.INSTALLED)
+        assert life.states.endswith("RUNNING STOPPING INSTALLED")
+        life.around.others["dep"] = State.FINISHED
+        life.around.pulse.beat()
+        await life.until(State.RUNNING)
+
+    play(tmp_path, {"Run": "echo $$ > pid; exec sleep 600"}, scene, hard=("dep",))
+
+
+def test_starting_at_installed_does_not_install_again(tmp_path: Path) -> None:
+    async def scene(life: Life) -> None:
+        await life.until(State.RUNNING)
+        assert not (life.folder / "installed").exists()
+
+    written = {"Install": "touch installed", "Run": "exec sleep 600"}
+    play(tmp_path, written, scene, phase=State.INSTALLED)
+
+
+def test_the_environment_of_a_step(tmp_path: Path) -> None:
+    async def scene(life: Life) -> None:
+        await life.until(State.FINISHED)
+        text = (life.folder / "env").read_text()
+        found = dict(line.split("=", 1) for line in text.splitlines())
+        assert found["SVCUID"] == found["AWS_CONTAINER_AUTHORIZATION_TOKEN"]
+        assert found["SVCUID"] == life.supervisor.token
+        assert len(life.supervisor.token) == 16
+        assert found["SHARED"] == "shared"
+        assert (found["BOTH"], found["STEP"], found["WIDE"]) == ("step", "step", "wide")
+        assert found["PWD"] == str(life.folder)
+
+    script = {"Script": "env > env", "Setenv": {"STEP": "step", "BOTH": "step"}}
+    play(tmp_path, {"Setenv": {"WIDE": "wide", "STEP": "wide"}, "Install": script}, scene)
+
+
+def test_a_step_is_skipped_when_its_condition_holds(tmp_path: Path) -> None:
+    async def scene(life: Life) -> None:
+        await life.until(State.FINISHED)
+        assert not (life.folder / "installed").exists()
+
+    step = {"Script": "touch installed", "Skipif": "onpath sh"}
+    play(tmp_path, {"Install": step}, scene)
+
+
+def test_a_script_that_cannot_be_started_is_an_error_not_a_crash(tmp_path: Path) -> None:
+    async def scene(life: Life) -> None:
+        await life.until(State.BROKEN)
+        assert "null byte" in life.supervisor.reason
+
+    play(tmp_path, {"Install": "true \0"}, scene)
+
+
+def test_conditions_of_skipif(tmp_path: Path) -> None:
+    assert skipped("onpath sh")
+    assert not skipped("! onpath sh")
+    assert not skipped("onpath no-such-command")
+    assert skipped(f"exists {tmp_path}")
+    assert skipped(f"!exists {tmp_path}/x")
+    assert skipped("exists ~")
+    for wrong in ("", "onpath", "sometimes x"):
+        with pytest.raises(StepError, match="neither onpath nor exists"):
+            skipped(wrong)

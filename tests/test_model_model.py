@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ggml_magic.errors import (
+    ContractError,
+    FeatureMismatchError,
+    GgmlError,
+    GrammarError,
+    MissingValuesError,
+    NotYetError,
+    UnsupportedStageError,
+)
+from ggml_magic.model.model import MODELS, EdgeModel, describe, load
+from ggml_magic.workspace import Workspace, read_json
+
+FEATURES = "pressure:hPa,temperature:degC,humidity:%"
+# Run in this process and in a fresh one: the same weights under other automatic names.
+MADE = """
+import numpy as np, keras
+def made(spare=0):
+    random = np.random.default_rng(5)
+    for _ in range(spare):
+        keras.layers.Dense(1), keras.Sequential(), keras.layers.Normalization()
+    scaler = keras.layers.Normalization(mean=[1013.0, 12, 65], variance=[64.0, 81, 400])
+    scaler.build((None, 3))
+    network = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, activation="relu"),
+                                keras.layers.Dense(1, activation="sigmoid")])
+    network.set_weights([random.normal(size=w.shape) for w in network.get_weights()])
+    return scaler, network
+rows = np.random.default_rng(1).normal([1013, 12, 65], [8, 9, 20], (3000, 3)).astype("float32")
+"""
+FRESH = (
+    MADE
+    + """
+import sys
+from pathlib import Path
+from ggml_magic.model.model import describe
+from ggml_magic.workspace import Workspace
+print(describe(Workspace(Path(sys.argv[1])), "rain", made(), features=sys.argv[2],
+               inputs=rows).sha256)
+"""
+)
+
+
+@pytest.fixture(scope="module")
+def kit() -> SimpleNamespace:
+    names: dict[str, Any] = {}
+    exec(MADE, names)  # noqa: S102  the text above, which a fresh process runs too
+    return SimpleNamespace(**names)
+
+
+@pytest.fixture
+def described(kit: SimpleNamespace, workspace: Workspace) -> Callable[..., EdgeModel]:
+    def call(stages: Any = None, name: str = "rain", **changes: Any) -> EdgeModel:
+        options = {"features": FEATURES, "inputs": kit.rows, **changes}
+        return describe(workspace, name, kit.made() if stages is None else stages, **options)
+
+    return call
+
+
+def test_no_model_was_described(workspace: Workspace) -> None:
+    with pytest.raises(NotYetError, match=r"no model 'rain'.*no model was described") as caught:
+        load(workspace, "rain")
+    assert caught.value.remedy.startswith("%ggml model rain ")
+    with pytest.raises(GrammarError):
+        load(workspace, "../rain")
+
+
+@pytest.mark.real
+def test_a_described_model_is_found_again(
+    described: Callable[..., EdgeModel], workspace: Workspace, kit: SimpleNamespace
+) -> None:
+    labels = (kit.rows[:, 2] > 80).astype(int)
+    model = described(labels=labels, decide=">= 0.31")
+    found = load(workspace, "rain")
+    assert found == model and not found.stages and len(model.stages) == 2
+    assert model.contract.names == ("pressure", "temperature", "humidity")
+    assert model.contract.features[0].minimum == kit.rows[:, 0].min()
+    assert str(model.contract.decision) == ">= 0.31"
+    assert model.provenance.rows == 3000 and len(model.provenance.data_sha256) == 64
+    rows, outputs = model.sample()
+    assert rows.shape == (2000, 3) and outputs.shape == (2000, 1)
+    np.testing.assert_array_equal(rows[[0, -1]], kit.rows[[0, -1]])
+    assert (model.saved_model / "saved_model.pb").is_file()
+    text = str(model)
+    assert text.startswith("rain: 3 features in, 1 output\n")
+    assert "hPa" in text and ">= 0.31" in text and "3,000 rows" in text and "2,000 rows" in text
+    assert "degC" in model._repr_html_()
+    with pytest.raises(NotYetError, match="there is rain"):
+        load(workspace, "snow")
+
+
+@pytest.mark.real
+def test_five_features_and_three_classes(
+    described: Callable[..., EdgeModel], workspace: Workspace
+) -> None:
+    import keras
+
+    random = np.random.default_rng(2)
+    network = keras.Sequential([keras.Input((5,)), keras.layers.Dense(3, activation="softmax")])
+    frame = pd.DataFrame(random.normal(size=(100, 6)), columns=list("edcbax"))
+    labels = random.choice(["low", "mid", "high"], 100)
+    model = described(
+        [network], features="a,b,c,d,e", inputs=frame, labels=labels, decide="argmax low,mid,high"
+    )
+    assert model.contract.decision.classes == ("low", "mid", "high")
+    np.testing.assert_array_equal(model.sample()[0], frame[list("abcde")].astype(np.float32))
+    assert load(workspace, "rain") == model
+
+
+@pytest.mark.real
+def test_the_same_again_is_the_same_and_writes_nothing(
+    described: Callable[..., EdgeModel], kit: SimpleNamespace, workspace: Workspace
+) -> None:
+    model = described()
+    stamps = {p: p.stat().st_mtime_ns for p in model.folder.rglob("*")}
+    again = described(kit.made(spare=3), inputs=kit.rows.tolist())
+    assert again == model
+    assert {p: p.stat().st_mtime_ns for p in model.folder.rglob("*")} == stamps
+
+
+@pytest.mark.real
+def test_a_fresh_process_gives_the_same_sha(
+    described: Callable[..., EdgeModel], tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FRESH, str(tmp_path / "other"), FEATURES],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    assert done.stdout.split()[-1] == described().sha256
+
+
+@pytest.mark.real
+def test_every_change_changes_the_sha(
+    described: Callable[..., EdgeModel], kit: SimpleNamespace
+) -> None:
+    import keras
+
+    def with_weight(place: int) -> Any:
+        scaler, network = kit.made()
+        weights = network.get_weights()
+        weights[place].flat[-1] = np.nextafter(weights[place].flat[-1], np.inf, dtype=np.float32)
+        network.set_weights(weights)
+        return scaler, network
+
+    def with_mean() -> Any:
+        scaler = keras.layers.Normalization(mean=[1013.0, 12, 66], variance=[64.0, 81, 400])
+        return scaler, kit.made()[1]
+
+    def with_activation() -> Any:
+        scaler, network = kit.made()
+        network.layers[0].activation = keras.activations.tanh
+        return scaler, network
+
+    wider = np.concatenate([kit.rows, kit.rows.max(axis=0, keepdims=True) + 1])
+    shas = [
+        described().sha256,
+        *(described(with_weight(place)).sha256 for place in range(4)),
+        described(with_mean()).sha256,
+        described(with_activation()).sha256,
+        described(kit.made()[1:]).sha256,
+        described(features="pressure:hPa,temperature:degC,dampness:%").sha256,
+        described(features="pressure:Pa,temperature:degC,humidity:%").sha256,
+        described(features="temperature:degC,pressure:hPa,humidity:%").sha256,
+        described(inputs=wider).sha256,
+        described(decide=">= 0.31").sha256,
+        described(decide="value").sha256,
+    ]
+    assert len(set(shas)) == len(shas)
+
+
+@pytest.mark.real
+def test_other_labels_are_other_provenance_of_the_same_model(
+    described: Callable[..., EdgeModel], kit: SimpleNamespace
+) -> None:
+    first = described(labels=np.zeros(3000))
+    second = described(labels=np.ones(3000))
+    assert second.sha256 == first.sha256 and second.folder == first.folder
+    assert second.provenance.data_sha256 != first.provenance.data_sha256
+
+
+@pytest.mark.real
+def test_mistakes_are_one_sentence_and_leave_nothing(
+    described: Callable[..., EdgeModel], kit: SimpleNamespace, workspace: Workspace
+) -> None:
+    missing = kit.rows.copy()
+    missing[7, 1] = np.nan
+    scaler, network = kit.made()
+    mistakes: list[tuple[dict[str, Any], type[GgmlError], str]] = [
+        ({"name": "Rain"}, GrammarError, "cannot be called 'Rain'"),
+        ({"features": "a,a,b"}, GrammarError, "named twice"),
+        ({"features": "rain_error,a,b"}, GrammarError, "rain_error"),
+        ({"decide": "> 1"}, GrammarError, "cannot read the decision"),
+        ({"stages": []}, UnsupportedStageError, "no stage"),
+        ({"stages": ["network"]}, UnsupportedStageError, "a str cannot be a stage"),
+        ({"features": "a,b"}, FeatureMismatchError, "inputs has 3 columns"),
+        ({"inputs": kit.rows[:, :2]}, FeatureMismatchError, "inputs has 2 columns"),
+        (
+            {"features": "a,b", "inputs": kit.rows[:, :2]},
+            FeatureMismatchError,
+            "Normalization 'normalization.*' takes 3 features: the contract gives 2",
+        ),
+        (
+            {"features": "a,b,c,d", "inputs": np.ones((9, 4)), "stages": [network]},
+            FeatureMismatchError,
+            "takes 3 features: the contract gives 4",
+        ),
+        ({"inputs": missing}, MissingValuesError, r"temperature \(1 row, first row 7\)"),
+        ({"inputs": [["a", "b", "c"]]}, FeatureMismatchError, "not numeric"),
+        ({"inputs": np.empty((0, 3))}, ContractError, "no rows"),
+        ({"labels": [0, 1]}, ContractError, "2 labels: the inputs have 3,000 rows"),
+        ({"decide": "argmax a,b,c"}, ContractError, "1 output: the decision names 3 classes"),
+        ({"stages": [scaler]}, ContractError, "3 outputs: the decision '>= 0.5' takes one"),
+        ({"stages": [lambda x: network(x) / 0.0]}, UnsupportedStageError, "NaN or infinity"),
+    ]
+    for changes, error, match in mistakes:
+        with pytest.raises(error, match=match) as caught:
+            described(**changes)
+        assert type(caught.value) is error
+        assert caught.value.what and caught.value.remedy
+        assert len(str(caught.value).splitlines()) == 2
+    assert not list((workspace.root / MODELS).rglob("*.*"))
+
+
+@pytest.mark.real
+def test_a_folder_that_is_not_whole_is_told_and_mended(
+    described: Callable[..., EdgeModel], workspace: Workspace
+) -> None:
+    model = described()
+    (model.folder / "model.json").unlink()
+    with pytest.raises(NotYetError, match="files of model 'rain' are gone"):
+        load(workspace, "rain")
+    assert described() == load(workspace, "rain")
+    assert read_json(workspace.root / MODELS / "rain" / "model.json") == {"current": model.sha256}
