@@ -12,6 +12,8 @@ export MYPY_CACHE_DIR := $(here)/build/home/mypy
 # TensorFlow's notices about its build are not about this project
 export TF_CPP_MIN_LOG_LEVEL := 2
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
+# Jupyter and IPython look for the parents of theirs
+$(shell mkdir -p $(here)/build/home)
 export PATH := $(here)/.venv/bin:$(PATH)
 
 demo: ## the main job, from nothing to predictions

@@ -40,3 +40,26 @@ def test_a_deleted_folder_is_not_brought_back(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         write_json(tmp_path / "gone" / "x.json", {})
     assert not (tmp_path / "gone").exists()
+
+
+def test_what_a_killed_core_was_writing_is_swept_and_nothing_else(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "root")
+    layout.make()
+    version = Path("a") / "1.0.0"
+    files = (
+        layout.recipes / ".a-1.0.0.json.part",
+        layout.artifacts / version / ".a.zip.part",
+        layout.state_file.parent / ".config.json.part",
+        layout.unarchived / version / ".a.x1.part" / "deep",
+    )
+    kept = (
+        layout.artifacts / version / ".env",
+        layout.work("a") / ".own.part",
+        layout.unarchived / version / "a" / ".theirs.part",
+    )
+    for file in (*files, *kept):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    layout.sweep()
+    assert not any(file.exists() for file in files)
+    assert all(file.exists() for file in kept)

@@ -19,14 +19,44 @@ SOON = 20.0
 
 
 def test_lines_are_handed_on_whole_and_bounded() -> None:
-    taken: list[str] = []
-    lines = Lines(taken.append)
-    for piece in (b"one\ntw", b"o\r\n\n", b"\xff", b"x" * (processes.LONGEST_LINE + 1), b"last"):
-        lines.data_received(piece)
-    lines.connection_lost(None)
+    async def play() -> list[str]:
+        taken: list[str] = []
+        reading, writing = os.pipe()
+        lines = Lines(reading, taken.append)
+        for piece in (
+            b"one\ntw",
+            b"o\r\n\n",
+            b"\xff",
+            b"x" * (processes.LONGEST_LINE + 1),
+            b"last",
+        ):
+            os.write(writing, piece)
+            assert lines.read()
+        assert not lines.read()
+        os.close(writing)
+        assert lines.read()
+        assert not lines.read()
+        return taken
+
+    taken = asyncio.run(play())
     assert taken[:3] == ["one", "two", ""]
     assert taken[3].startswith("\ufffdx")
     assert taken[4:] == ["last"]
+
+
+@pytest.mark.real
+def test_a_flood_is_heard_whole_and_leaves_time_for_others(tmp_path: Path) -> None:
+    async def scene(at: Scene) -> None:
+        count, turns = 20_000, 0
+        process = at.run(f"seq {count}")
+        while len(at.out) < count:
+            await asyncio.sleep(0.005)
+            turns += 1
+        await at.until(lambda: process.code is not None)
+        assert at.out == [str(number) for number in range(1, count + 1)]
+        assert turns >= count / processes.LINES_AT_ONCE / 2
+
+    play(tmp_path, scene)
 
 
 class Scene:
@@ -37,7 +67,7 @@ class Scene:
         self.err: list[str] = []
         self.mark = f"MARK={os.getpid()}-{time.monotonic_ns()}"
 
-    async def run(self, script: str) -> Process:
+    def run(self, script: str) -> Process:
         name, _, value = self.mark.partition("=")
         environment = {"PATH": os.environ["PATH"], name: value}
 
@@ -45,7 +75,7 @@ class Scene:
             self.out.append(line)
             self.pulse.beat()
 
-        return await processes.run(
+        return processes.run(
             script, self.folder, environment, self.pulse.beat, out, self.err.append
         )
 
@@ -75,7 +105,7 @@ def alive(pid: int) -> bool:
 @pytest.mark.real
 def test_a_script_runs_in_its_folder_and_its_last_words_are_heard(tmp_path: Path) -> None:
     async def scene(at: Scene) -> None:
-        process = await at.run("pwd; echo to err >&2; printf unfinished >&2; exit 3")
+        process = at.run("pwd; echo to err >&2; printf unfinished >&2; exit 3")
         await at.until(lambda: process.code is not None)
         assert process.code == 3
         assert (at.out, at.err) == ([str(tmp_path)], ["to err", "unfinished"])
@@ -86,7 +116,7 @@ def test_a_script_runs_in_its_folder_and_its_last_words_are_heard(tmp_path: Path
 @pytest.mark.real
 def test_a_killed_script_tells_its_signal(tmp_path: Path) -> None:
     async def scene(at: Scene) -> None:
-        process = await at.run("kill -9 $$")
+        process = at.run("kill -9 $$")
         await at.until(lambda: process.code is not None)
         assert process.code == -9
 
@@ -96,7 +126,7 @@ def test_a_killed_script_tells_its_signal(tmp_path: Path) -> None:
 @pytest.mark.real
 def test_children_in_the_background_do_not_hide_the_scripts_end(tmp_path: Path) -> None:
     async def scene(at: Scene) -> None:
-        process = await at.run("sleep 600 & echo $!")
+        process = at.run("sleep 600 & echo $!")
         await at.until(lambda: process.code is not None and bool(at.out))
         child = int(at.out[0])
         assert alive(child)
@@ -120,7 +150,7 @@ ESCAPED = (
 @pytest.mark.real
 def test_one_that_ignores_sigterm_is_killed_after_its_grace(tmp_path: Path) -> None:
     async def scene(at: Scene) -> None:
-        process = await at.run(f'exec {sys.executable} -c "{STUBBORN}; time.sleep(600)"')
+        process = at.run(f'exec {sys.executable} -c "{STUBBORN}; time.sleep(600)"')
         await at.until(lambda: bool(at.out))
         await processes.end({process.pid}, at.mark, 0.1)
         await at.until(lambda: process.code is not None)
@@ -133,7 +163,7 @@ def test_one_that_ignores_sigterm_is_killed_after_its_grace(tmp_path: Path) -> N
 def test_one_that_left_its_session_is_found_by_its_mark(tmp_path: Path) -> None:
     async def scene(at: Scene) -> None:
         (tmp_path / "escape.py").write_text(ESCAPED)
-        process = await at.run(f"exec {sys.executable} escape.py")
+        process = at.run(f"exec {sys.executable} escape.py")
         await at.until(lambda: process.code is not None and bool(at.out))
         escaped = int(at.out[0])
         assert alive(escaped)
@@ -146,7 +176,7 @@ def test_one_that_left_its_session_is_found_by_its_mark(tmp_path: Path) -> None:
 @pytest.mark.real
 def test_one_without_a_mark_is_found_by_its_session(tmp_path: Path) -> None:
     async def scene(at: Scene) -> None:
-        process = await at.run("env -i sleep 600 & echo $!; wait")
+        process = at.run("env -i sleep 600 & echo $!; wait")
         await at.until(lambda: bool(at.out))
         await processes.end({process.pid}, "MARK=nobody", SOON)
         assert not alive(int(at.out[0]))

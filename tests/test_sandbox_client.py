@@ -1,46 +1,24 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import psutil
 import pytest
+from sandboxes import (
+    gone,
+    own_workspace,  # noqa: F401  # pytest finds fixtures by their names
+    until,
+)
 
-from ggml_magic.errors import CoreError, MissingExtraError, SandboxError
-from ggml_magic.sandbox import client, process
+from ggml_magic.errors import CoreError, SandboxError
+from ggml_magic.sandbox import client
 from ggml_magic.sandbox import endpoint as ep
 from ggml_magic.workspace import Workspace, write_json
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Iterator[Workspace]:
-    workspace = Workspace(tmp_path / ".ggml")
-    try:
-        yield workspace
-    finally:
-        client.stop(workspace)
-
-
-def until(done: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-
-
-def gone(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 def test_nothing_runs_in_a_fresh_workspace(workspace: Workspace) -> None:
@@ -49,16 +27,6 @@ def test_nothing_runs_in_a_fresh_workspace(workspace: Workspace) -> None:
     shown = client.status(workspace)
     assert shown == client.SandboxStatus(None)
     assert "it starts on first use" in str(shown)
-
-
-def test_without_moto_the_error_says_how_to_get_it(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(process, "NEEDED", ("moto_that_nobody_has",))
-    with pytest.raises(MissingExtraError) as caught:
-        client.ensure(workspace, 5)
-    assert caught.value.remedy == "pip install 'ggml-magic[sandbox]'"
-    assert "conda" in caught.value.why
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "..", "a b", "ü", "n" * 129])
@@ -138,38 +106,6 @@ def test_one_that_dies_at_its_start_says_why(workspace: Workspace) -> None:
 
 
 @pytest.mark.real
-def test_it_ends_when_nobody_uses_it(workspace: Workspace) -> None:
-    endpoint = client.ensure(workspace, 1.0 / 60)
-    with ThreadPoolExecutor(1) as pool:
-        # a device that waits on the line does not keep it awake
-        headers = {"User-Agent": "ggml-core/1"}
-        path = "/_ggml/things/pi/changes?after={}&wait=25"
-        start = ep.call(endpoint, "GET", path.format(0), headers=headers)[1]["sequence"]
-        waiting = pool.submit(
-            ep.call, endpoint, "GET", path.format(start), headers=headers, timeout_seconds=30
-        )
-        until(lambda: gone(endpoint.pid))
-        assert waiting.result()[1]["sequence"] == start
-    assert "idle for" in ep.places(workspace).log.read_text()
-    assert not ep.places(workspace).endpoint.exists()
-
-
-@pytest.mark.real
-def test_it_ends_with_its_workspace(workspace: Workspace) -> None:
-    pid = client.ensure(workspace, 5).pid
-    shutil.rmtree(workspace.root)
-    until(lambda: gone(pid))
-
-
-@pytest.mark.real
-def test_sigterm_is_a_graceful_end(workspace: Workspace) -> None:
-    endpoint = client.ensure(workspace, 5)
-    os.kill(endpoint.pid, signal.SIGTERM)
-    until(lambda: gone(endpoint.pid))
-    assert not ep.places(workspace).endpoint.exists()
-
-
-@pytest.mark.real
 def test_a_core_device_is_made_found_again_and_ended(workspace: Workspace) -> None:
     device = client.add_core(workspace, "weather-pi", 5)
     assert client.add_core(workspace, "weather-pi", 5).pid == device.pid
@@ -185,17 +121,6 @@ def test_a_core_device_is_made_found_again_and_ended(workspace: Workspace) -> No
     assert again.pid not in (None, device.pid)
     assert client.stop(workspace) == client.Stopped(sandbox=True, cores=("weather-pi",))
     assert gone(again.pid or 0)
-
-
-@pytest.mark.real
-def test_its_cores_end_with_an_idle_sandbox(workspace: Workspace) -> None:
-    # the core itself would go on for much longer
-    client.ensure(workspace, 2.0 / 60)
-    device = client.add_core(workspace, "weather-pi", 60)
-    endpoint = client.running(workspace)
-    assert endpoint is not None
-    until(lambda: gone(endpoint.pid))
-    assert gone(device.pid)
 
 
 @pytest.mark.real

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import http.client
 import socket
-from collections.abc import Iterator
 
 import pytest
+from sandboxes import (
+    SHARED,
+    Connect,
+    bucket,
+    shared_aws,  # noqa: F401  # pytest finds fixtures by their names
+    shared_endpoint,  # noqa: F401  # pytest finds fixtures by their names
+)
 
-from ggml_magic.sandbox import client
 from ggml_magic.sandbox import endpoint as ep
 from ggml_magic.sandbox.front import LARGEST_BODY_BYTES, ours
-from ggml_magic.workspace import Workspace
 
 
 @pytest.mark.parametrize(
@@ -33,15 +37,6 @@ from ggml_magic.workspace import Workspace
 )
 def test_where_a_request_goes(service: str, path: str, wanted: str | None) -> None:
     assert ours(service, path) == wanted
-
-
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ep.Endpoint]:
-    workspace = Workspace(tmp_path_factory.mktemp("front") / ".ggml")
-    try:
-        yield client.ensure(workspace, 5)
-    finally:
-        client.stop(workspace)
 
 
 def ask(endpoint: ep.Endpoint, method: str, path: str, headers: dict[str, str]) -> int:
@@ -94,3 +89,17 @@ def test_it_listens_on_this_machine_only(endpoint: ep.Endpoint) -> None:
     for address in others:
         with pytest.raises(OSError, match="refused"):
             socket.create_connection((address, endpoint.port), timeout=5)
+
+
+@pytest.mark.real
+def test_a_presigned_address_works_and_its_signature_is_not_logged(
+    aws: Connect, endpoint: ep.Endpoint, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    s3, place = aws("s3"), bucket(aws)
+    s3.put_object(Bucket=place, Key="signed", Body=b"content")
+    url = s3.generate_presigned_url("get_object", Params={"Bucket": place, "Key": "signed"})
+    assert "Signature" in url
+    assert ask(endpoint, "GET", url.removeprefix(endpoint.url), {}) == 200
+    log = (tmp_path_factory.getbasetemp() / SHARED / "sandbox" / "sandbox.log").read_text()
+    assert f"GET /{place}/signed 200" in log
+    assert "Signature" not in log

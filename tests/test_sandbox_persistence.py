@@ -6,45 +6,27 @@ import hashlib
 import json
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 from botocore.exceptions import ClientError
+from sandboxes import (
+    REGION,
+    connected,
+    on_a_small_disk,
+    own_workspace,  # noqa: F401  # pytest finds fixtures by their names
+)
 
 from ggml_magic.sandbox import client
 from ggml_magic.sandbox import endpoint as ep
 from ggml_magic.workspace import Workspace
 
 pytestmark = pytest.mark.real
-REGION = "eu-west-1"
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Iterator[Workspace]:
-    workspace = Workspace(tmp_path / ".ggml")
-    try:
-        yield workspace
-    finally:
-        client.stop(workspace)
-
-
-def aws(endpoint: ep.Endpoint, service: str) -> Any:
-    return boto3.client(
-        service,
-        region_name=REGION,
-        endpoint_url=endpoint.url,
-        aws_access_key_id="sandbox",
-        aws_secret_access_key="sandbox",
-        config=Config(proxies={}, retries={"total_max_attempts": 1}),
-    )
 
 
 def fill(endpoint: ep.Endpoint) -> None:
-    iot, s3, data = aws(endpoint, "iot"), aws(endpoint, "s3"), aws(endpoint, "iot-data")
+    aws = connected(endpoint)
+    iot, s3, data = aws("iot"), aws("s3"), aws("iot-data")
     location = {"LocationConstraint": REGION}
     s3.create_bucket(Bucket="kept", CreateBucketConfiguration=location)
     s3.create_bucket(Bucket="dropped", CreateBucketConfiguration=location)
@@ -75,7 +57,7 @@ def fill(endpoint: ep.Endpoint) -> None:
         "ComponentVersion": "1.0.0",
         "Manifests": [{}],
     }
-    greengrass = aws(endpoint, "greengrassv2")
+    greengrass = aws("greengrassv2")
     greengrass.create_component_version(inlineRecipe=json.dumps(recipe).encode())
     greengrass.create_deployment(
         targetArn=f"arn:aws:iot:{REGION}:123456789012:thinggroup/stations",
@@ -84,7 +66,8 @@ def fill(endpoint: ep.Endpoint) -> None:
 
 
 def check(endpoint: ep.Endpoint) -> None:
-    iot, s3, data = aws(endpoint, "iot"), aws(endpoint, "s3"), aws(endpoint, "iot-data")
+    aws = connected(endpoint)
+    iot, s3, data = aws("iot"), aws("s3"), aws("iot-data")
     assert [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]] == ["kept"]
     assert s3.get_bucket_location(Bucket="kept")["LocationConstraint"] == REGION
     assert s3.get_bucket_versioning(Bucket="kept")["Status"] == "Enabled"
@@ -103,9 +86,9 @@ def check(endpoint: ep.Endpoint) -> None:
     assert iot.list_things_in_thing_group(thingGroupName="stations")["things"] == ["pi"]
     shadow = json.loads(data.get_thing_shadow(thingName="pi")["payload"].read())
     assert (shadow["version"], shadow["state"]) == (3, {"reported": {"n": 2}})
-    deployments = aws(endpoint, "greengrassv2").list_deployments()["deployments"]
+    deployments = aws("greengrassv2").list_deployments()["deployments"]
     assert [item["deploymentStatus"] for item in deployments] == ["ACTIVE"]
-    pending = aws(endpoint, "iot-jobs-data").get_pending_job_executions(thingName="pi")
+    pending = aws("iot-jobs-data").get_pending_job_executions(thingName="pi")
     assert len(pending["queuedJobs"]) == 1
 
 
@@ -134,13 +117,57 @@ def assert_private_data(workspace: Workspace) -> None:
 
 def test_a_forged_object_does_not_come_back(workspace: Workspace) -> None:
     endpoint = client.ensure(workspace, 5)
-    s3 = aws(endpoint, "s3")
+    s3 = connected(endpoint)("s3")
     s3.create_bucket(Bucket="kept", CreateBucketConfiguration={"LocationConstraint": REGION})
     s3.put_object(Bucket="kept", Key="k", Body=b"content")
     client.stop(workspace)
     places = ep.places(workspace)
     (places.objects / hashlib.sha256(b"content").hexdigest()).write_bytes(b"forged!")
-    s3 = aws(client.ensure(workspace, 5), "s3")
+    s3 = connected(client.ensure(workspace, 5))("s3")
     with pytest.raises(ClientError, match="404"):
         s3.head_object(Bucket="kept", Key="k")
     assert "object k of bucket kept is lost" in places.log.read_text()
+
+
+FULL = """
+import json, sys
+from pathlib import Path
+from botocore.exceptions import ClientError
+from sandboxes import REGION, connected
+from ggml_magic.sandbox import client
+from ggml_magic.workspace import Workspace
+
+def code(put):
+    try:
+        put()
+    except ClientError as error:
+        return error.response["Error"]["Code"]
+
+workspace = Workspace(Path(sys.argv[1]) / ".ggml")
+aws = connected(client.ensure(workspace, 5))
+s3, data = aws("s3"), aws("iot-data")
+s3.create_bucket(Bucket="kept", CreateBucketConfiguration={"LocationConstraint": REGION})
+s3.put_object(Bucket="kept", Key="old", Body=b"first")
+aws("iot").create_thing(thingName="pi")
+large = b"x" * 3_000_000
+told = [code(lambda: s3.put_object(Bucket="kept", Key=key, Body=large)) for key in ("old", "new")]
+left = {item["Key"]: item["Size"] for item in s3.list_objects_v2(Bucket="kept")["Contents"]}
+shadow = json.dumps({"state": {"reported": {"a": "x" * 8000}}})
+for number in range(1000):
+    refusal = code(
+        lambda: data.update_thing_shadow(thingName="pi", shadowName=f"n{number}", payload=shadow)
+    )
+    if refusal:
+        break
+client.stop(workspace)
+print(json.dumps([told, left, refusal]))
+"""
+
+
+def test_a_full_disk_is_said_and_nothing_is_there_that_a_restart_would_lose(
+    tmp_path: Path,
+) -> None:
+    told, left, shadow = on_a_small_disk(tmp_path, FULL)
+    assert told == ["SandboxDiskFull"] * 2
+    assert left == {"old": len(b"first")}
+    assert shadow == "SandboxDiskFull"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sandboxes import on_a_small_disk
 
 from ggml_magic.errors import SandboxError
 from ggml_magic.sandbox.store import Store
@@ -69,3 +70,26 @@ def test_another_formats_file_is_refused(tmp_path: Path) -> None:
         database.execute("PRAGMA user_version = 99")
     with pytest.raises(SandboxError, match="format is 99"):
         Store(path)
+
+
+FULL = """
+import json, os, sqlite3, sys
+from pathlib import Path
+from ggml_magic.sandbox.store import Store
+
+store, why = Store(Path(sys.argv[1]) / "s.sqlite"), []
+for size in (100, 1_000_000, 9_000_000, 200):
+    try:
+        with store.writing() as database:
+            database.execute("INSERT INTO tags VALUES ('arn', ?, ?)", [size, "x" * size])
+    except sqlite3.OperationalError as error:
+        why.append(str(error))
+print(json.dumps([why, [row["key"] for row in store.rows("SELECT key FROM tags")]]))
+"""
+
+
+@pytest.mark.real
+def test_a_full_disk_is_said_and_smaller_things_still_fit(tmp_path: Path) -> None:
+    why, kept = on_a_small_disk(tmp_path, FULL)
+    assert why == ["database or disk is full"]
+    assert sorted(kept, key=int) == ["100", "200", "1000000"]

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
-from ggml_magic.core.disk import Layout
+from ggml_magic.core.disk import UNFINISHED, Layout
 from ggml_magic.core.recipe import Artifact
 from ggml_magic.errors import CloudError, UnreachableError
 
@@ -71,7 +71,7 @@ async def _fetch(store: Store, artifact: Artifact, file: Path) -> None:
     if file.exists() and await asyncio.to_thread(_digest, file) == artifact.digest:
         return
     bucket, key = _place(artifact.uri)
-    aside = file.with_name(f".{file.name}.part")
+    aside = file.with_name(f".{file.name}{UNFINISHED}")
     try:
         for _ in range(TRIES):
             if await _downloaded(store, artifact, bucket, key, aside) == artifact.digest:
@@ -115,7 +115,7 @@ def _unpack(artifact: Artifact, archive: Path, target: Path) -> None:
     if target.is_dir() and stamp.exists() and stamp.read_text() == artifact.digest:
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    aside = Path(tempfile.mkdtemp(UNFINISHED, f".{target.name}.", target.parent))
     try:
         with zipfile.ZipFile(archive) as content:
             for entry in content.infolist():

@@ -53,12 +53,21 @@ def start(root: Path, thing: str, endpoint_file: Path, idle_minutes: float) -> C
     found = running(root)
     if found is not None:
         return found
-    command = [sys.executable, "-m", MODULE, "--root", str(root.resolve()), "--thing", thing,
-               "--endpoint-file", str(endpoint_file.resolve()),
-               "--idle-minutes", str(idle_minutes)]
+    command = [
+        sys.executable,
+        "-m",
+        MODULE,
+        "--root",
+        str(root.resolve()),
+        "--thing",
+        thing,
+        "--endpoint-file",
+        str(endpoint_file.resolve()),
+        "--idle-minutes",
+        str(idle_minutes),
+    ]
     # nobody's credentials are a core's business, nor its components'
-    environment = {name: value for name, value in os.environ.items()
-                   if not name.startswith("AWS_")}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     code = _run(command, environment)
     deadline = time.monotonic() + START_SECONDS
     found = running(root)

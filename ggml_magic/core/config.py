@@ -130,8 +130,11 @@ def load(dumped: Any) -> Tree:
 def changes(before: Tree, after: Tree) -> list[Path]:
     """Paths of leaves that were added, changed or removed."""
     old, new = dict(before.leaves()), dict(after.leaves())
-    return [path for path in {**old, **new}
-            if path not in old or path not in new or not same(old[path], new[path])]
+    return [
+        path
+        for path in {**old, **new}
+        if path not in old or path not in new or not same(old[path], new[path])
+    ]
 
 
 def same(left: Any, right: Any) -> bool:
@@ -191,8 +194,10 @@ def _leaves(node: Node, path: Path) -> Iterator[tuple[Path, Any]]:
 def _dump(node: Node) -> Any:
     if isinstance(node, Leaf):
         return {"value": node.value, "modified": node.modified}
-    return {"modified": node.modified,
-            "children": {name: _dump(child) for name, child in node.children.values()}}
+    return {
+        "modified": node.modified,
+        "children": {name: _dump(child) for name, child in node.children.values()},
+    }
 
 
 def _load(dumped: Any) -> Node:

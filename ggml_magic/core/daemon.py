@@ -71,8 +71,11 @@ def _serve(options: argparse.Namespace, writer: int) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, ended.set)
-        device = Device(Options(options.root.resolve(), options.thing, options.endpoint_file,
-                                options.idle_minutes))
+        device = Device(
+            Options(
+                options.root.resolve(), options.thing, options.endpoint_file, options.idle_minutes
+            )
+        )
         await device.run(ready, ended)
 
     try:

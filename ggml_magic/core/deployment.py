@@ -249,8 +249,9 @@ class Deployer:
 
     async def _tidy(self, held: Contents) -> None:
         """End and remove what the device no longer holds."""
-        await self._engine.drop([name for name in self._engine.supervisors
-                                 if name not in held.components])
+        await self._engine.drop(
+            [name for name in self._engine.supervisors if name not in held.components]
+        )
         kept = [(name, each.version) for name, each in held.components.items()]
         try:
             await asyncio.to_thread(artifacts.tidy, self._layout, kept)
@@ -271,6 +272,7 @@ def _checked(contents: Contents) -> Contents:
     """Refuse before anything changed what this core cannot run."""
     for name, service in contents.services().items():
         if "bootstrap" in service.lifecycle.steps:
-            raise RecipeError(f"{name} {service.version} has a Bootstrap step, which this core"
-                              " does not run")
+            raise RecipeError(
+                f"{name} {service.version} has a Bootstrap step, which this core does not run"
+            )
     return contents

@@ -61,6 +61,7 @@ class Device:
         self._options = options
         self._layout = Layout(options.root)
         self._layout.make()
+        self._layout.sweep()
         self._identity = _identity(options.root)
         self._socket = socketpath.place(options.root)
         self._run = secrets.token_hex(RUN_BYTES)
@@ -107,8 +108,13 @@ class Device:
             ready()
             self._status.all_changed("NUCLEUS_LAUNCH")
             await self._engine.become(self._held.contents.services())
-            work = (self._telling.run(), self._syncing.run(), self._deploying.run(),
-                    self._listen(), self._look(ended))
+            work = (
+                self._telling.run(),
+                self._syncing.run(),
+                self._deploying.run(),
+                self._listen(),
+                self._look(ended),
+            )
             await _until(ended, work)
         finally:
             await self._end()
@@ -172,8 +178,12 @@ class Device:
         )  # fmt: skip
 
     def _write_record(self) -> None:
-        record = {"thing": self._options.thing, "pid": os.getpid(), "socket": str(self._socket),
-                  "started": time.time()}
+        record = {
+            "thing": self._options.thing,
+            "pid": os.getpid(),
+            "socket": str(self._socket),
+            "started": time.time(),
+        }
         write_json(self._layout.record, record)
 
     async def _end(self) -> None:

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 PRIVATE_FILE = 0o600
+# The end of names of what is not finished; it begins with a dot. A killed core leaves some.
+UNFINISHED = ".part"
 PRIVATE_FOLDER = 0o700
 SHADOW_MANAGER = "aws.greengrass.ShadowManager"
 
@@ -67,10 +70,35 @@ class Layout:
         """A component's log."""
         return self.root / "logs" / f"{component}.log"
 
+    def sweep(self) -> None:
+        """Remove what a killed core was writing."""
+        places = (
+            (self.recipes, ""),
+            (self.artifacts, "*/*/"),
+            (self.unarchived, "*/*/"),
+            (self.deployments, ""),
+            (self.state_file.parent, ""),
+            (self.shadows, ""),
+        )
+        for folder, below in places:
+            for path in folder.glob(f"{below}.*{UNFINISHED}"):
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+
     def make(self) -> None:
         """Make all folders."""
-        folders = (self.root, self.recipes, self.artifacts, self.unarchived, self.deployments,
-                   self.state_file.parent, self.shadows, self.root / "logs")
+        folders = (
+            self.root,
+            self.recipes,
+            self.artifacts,
+            self.unarchived,
+            self.deployments,
+            self.state_file.parent,
+            self.shadows,
+            self.root / "logs",
+        )
         for folder in folders:
             folder.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
 
@@ -81,7 +109,7 @@ def write_json(path: Path, value: Any) -> None:
     Not flushed to the medium: a killed process loses nothing, a power cut may lose the last
     write.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside = path.with_name(f".{path.name}{UNFINISHED}")
     try:
         handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE)
         with os.fdopen(handle, "w") as file:

@@ -54,8 +54,11 @@ def component_environment(
 
 def device_path(own: Mapping[str, str]) -> str:
     """PATH without the notebook's environment, so that ``python3`` is the device's."""
-    named = (own.get("VIRTUAL_ENV"), own.get("CONDA_PREFIX"),
-             sys.prefix if sys.prefix != sys.base_prefix else None)
+    named = (
+        own.get("VIRTUAL_ENV"),
+        own.get("CONDA_PREFIX"),
+        sys.prefix if sys.prefix != sys.base_prefix else None,
+    )
     dropped = {os.path.realpath(Path(prefix) / "bin") for prefix in named if prefix}
     entries = own.get("PATH", os.defpath).split(os.pathsep)
     kept = os.pathsep.join(entry for entry in entries if os.path.realpath(entry) not in dropped)

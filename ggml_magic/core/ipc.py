@@ -32,6 +32,7 @@ REFUSED_SECONDS = 5.0
 # More open streams than any client of ours needs; each costs memory.
 MOST_STREAMS = 10_000
 BACKLOG = 128
+CLOSE_SECONDS = 1.0
 # A client that does not read what it subscribed to is hung up on.
 MOST_UNREAD_BYTES = 32 * 1024 * 1024
 
@@ -133,8 +134,9 @@ class Connection:
     async def _take(self, frame: Frame) -> None:
         kind, number = frame.number(":message-type"), frame.number(":stream-id")
         if kind == MessageType.PING:
-            self._writer.write(wire.encode(Frame(_headers(MessageType.PING_RESPONSE, 0, 0),
-                                                 frame.payload)))
+            self._writer.write(
+                wire.encode(Frame(_headers(MessageType.PING_RESPONSE, 0, 0), frame.payload))
+            )
             return
         if kind != MessageType.APPLICATION_MESSAGE or number <= 0:
             if kind == MessageType.PING_RESPONSE:
@@ -242,6 +244,8 @@ class Server:
         """Close everything."""
         if self._server is not None:
             self._server.close()
-        for task in list(self.connections):
+        tasks = list(self.connections)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self.connections, return_exceptions=True)
+        if tasks:
+            await asyncio.wait(tasks, timeout=CLOSE_SECONDS)

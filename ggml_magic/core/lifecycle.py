@@ -144,9 +144,13 @@ class Supervisor:
         await self._end_processes(grace)
 
     async def _live(self, phase: State | None) -> None:
-        steps = {State.NEW: self._install, State.INSTALLED: self._wait_for_dependencies,
-                 State.STARTING: self._begin, State.RUNNING: self._go_on,
-                 State.STOPPING: self._finish}
+        steps = {
+            State.NEW: self._install,
+            State.INSTALLED: self._wait_for_dependencies,
+            State.STARTING: self._begin,
+            State.RUNNING: self._go_on,
+            State.STOPPING: self._finish,
+        }
         while phase is not None:
             self._enter(phase)
             self._said = None
@@ -184,7 +188,7 @@ class Supervisor:
             self._main = await self._complete("startup", lambda: self._said is State.RUNNING)
             return State.RUNNING
         self._main_step = "run"
-        self._main = await self._launch("run")
+        self._main = self._launch("run")
         return State.RUNNING if self._main else State.STOPPING
 
     def _main_ended(self) -> bool:
@@ -256,7 +260,7 @@ class Supervisor:
         self, name: str, enough: Callable[[], bool] = _never, limit: float | None = None
     ) -> Process | None:
         """Run a step to its end, or until it is enough, within its time; ``None``: skipped."""
-        process = await self._launch(name)
+        process = self._launch(name)
         if process is None:
             return None
         seconds = min(filter(None, (self._step(name).timeout, limit)), default=None)
@@ -271,7 +275,7 @@ class Supervisor:
             raise StepError(code, self._told(f"{name} took longer than {seconds:g} s"))
         return process
 
-    async def _launch(self, name: str) -> Process | None:
+    def _launch(self, name: str) -> Process | None:
         """Start a step's script; ``None`` when it is to be skipped."""
         step = self._step(name)
         work = self._around.work_folder(self.service.name)
@@ -290,7 +294,7 @@ class Supervisor:
         }
         log = self._log()
         self._last_error_line = ""
-        process = await processes.run(
+        process = processes.run(
             step.script, work, environment, self._around.pulse.beat,
             lambda line: log.info(f"{name}: {line}"), lambda line: self._heard(log, name, line),
         )  # fmt: skip

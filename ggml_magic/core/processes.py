@@ -10,16 +10,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import select
 import signal
 import subprocess
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from pathlib import Path
+
+from ggml_magic.core.pulse import Pulse
 
 PROC = Path("/proc")
 # A line that never ends is cut here, so that a component cannot fill the core's memory.
 LONGEST_LINE = 16 * 1024
+# What a pipe holds on Linux, and how often a script's pipe is emptied once it has ended.
+PIPE_BYTES = 64 * 1024
+LAST_READS = 3
+# A component that writes faster than this is slowed down: some milliseconds of work, then a pause
+# in seconds.
+LINES_AT_ONCE = 1000
+FLOOD_PAUSE = 0.01
 # The fields of /proc/N/stat after the command, which may hold anything, begin at the third.
 STATE_FIELD, SESSION_FIELD = 0, 3
 # Processes that start others while they are killed are hunted down this many times.
@@ -27,70 +35,104 @@ ROUNDS = 5
 SHELL = ("sh", "-c")
 
 
-class Lines(asyncio.Protocol):
-    """Hands on each line that a pipe brings."""
+class Lines:
+    """Hands on each line of a pipe; a flood only as fast as leaves time for others."""
 
-    def __init__(self, take: Callable[[str], None]) -> None:
+    def __init__(self, descriptor: int, take: Callable[[str], None]) -> None:
+        self._descriptor: int | None = descriptor
         self._take = take
         self._rest = b""
+        self._waiting: deque[bytes] = deque()
+        os.set_blocking(descriptor, False)
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(descriptor, self.read)
 
-    def data_received(self, data: bytes) -> None:
-        """Hand on the lines that are complete."""
+    def read(self) -> bool:
+        """Take what is in the pipe now; false when nothing is."""
+        if self._descriptor is None:
+            return False
+        try:
+            data = os.read(self._descriptor, PIPE_BYTES)
+        except BlockingIOError:
+            return False
         *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            self._hand(line)
-        if len(self._rest) > LONGEST_LINE:
-            self._hand(self._rest)
+        self._waiting.extend(lines)
+        if self._rest and (not data or len(self._rest) > LONGEST_LINE):
+            self._waiting.append(self._rest)
             self._rest = b""
+        if not data:
+            self._loop.remove_reader(self._descriptor)
+            os.close(self._descriptor)
+            self._descriptor = None
+        self._hand_on()
+        return True
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Hand on a last line without an end."""
-        if self._rest:
-            self._hand(self._rest)
-            self._rest = b""
-
-    def _hand(self, line: bytes) -> None:
-        self._take(line.decode(errors="replace").rstrip("\r"))
+    def _hand_on(self) -> None:
+        for _ in range(min(LINES_AT_ONCE, len(self._waiting))):
+            self._take(self._waiting.popleft().decode(errors="replace").rstrip("\r"))
+        if self._waiting:
+            self._loop.call_later(FLOOD_PAUSE, self._hand_on)
+        if self._descriptor is not None:
+            if self._waiting:
+                self._loop.remove_reader(self._descriptor)
+            else:
+                self._loop.add_reader(self._descriptor, self.read)
 
 
 class Process:
     """One running script. ``code`` is its exit code, negative for a signal, ``None`` meanwhile."""
 
-    def __init__(self, popen: subprocess.Popen[bytes], ended: Callable[[], None]) -> None:
+    def __init__(
+        self, popen: subprocess.Popen[bytes], ended: Callable[[], None], pipes: tuple[Lines, ...]
+    ) -> None:
         self.pid = popen.pid
         self.code: int | None = None
         self._popen = popen
         self._ended = ended
+        self._pipes = pipes
         self._descriptor = os.pidfd_open(popen.pid)
         asyncio.get_running_loop().add_reader(self._descriptor, self._reap)
-
-    async def listen(self, out: Callable[[str], None], err: Callable[[str], None]) -> None:
-        """Hand on the lines of stdout and stderr."""
-        loop = asyncio.get_running_loop()
-        for pipe, take in ((self._popen.stdout, out), (self._popen.stderr, err)):
-            assert pipe is not None  # noqa: S101  # both are pipes, see run()
-            await loop.connect_read_pipe(partial(Lines, take), pipe)
 
     def _reap(self) -> None:
         asyncio.get_running_loop().remove_reader(self._descriptor)
         os.close(self._descriptor)
+        # its last words first; others may hold the pipes and go on writing, so not for ever
+        for pipe in self._pipes:
+            for _ in range(LAST_READS):
+                if not pipe.read():
+                    break
         self.code = self._popen.wait()
-        # what it wrote last is in the pipes: read it before its end is told
-        asyncio.get_running_loop().call_soon(self._ended)
+        self._ended()
 
 
-async def run(
-    script: str, folder: Path, environment: Mapping[str, str], ended: Callable[[], None],
-    out: Callable[[str], None], err: Callable[[str], None],
-) -> Process:  # fmt: skip
+def run(
+    script: str,
+    folder: Path,
+    environment: Mapping[str, str],
+    ended: Callable[[], None],
+    out: Callable[[str], None],
+    err: Callable[[str], None],
+) -> Process:
     """Start a script in a shell; ``ended`` is called when its process has ended."""
-    popen = subprocess.Popen(
-        [*SHELL, script], cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-    )  # fmt: skip
-    process = Process(popen, ended)
-    await process.listen(out, err)
-    return process
+    pipes = (os.pipe(), os.pipe())
+    try:
+        popen = subprocess.Popen(
+            [*SHELL, script],
+            cwd=folder,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=pipes[0][1],
+            stderr=pipes[1][1],
+            start_new_session=True,
+        )
+    except BaseException:
+        for reading, _ in pipes:
+            os.close(reading)
+        raise
+    finally:
+        for _, writing in pipes:
+            os.close(writing)
+    return Process(popen, ended, (Lines(pipes[0][0], out), Lines(pipes[1][0], err)))
 
 
 async def end(sessions: set[int], mark: str, grace: float) -> None:
@@ -107,8 +149,7 @@ async def end(sessions: set[int], mark: str, grace: float) -> None:
             ]
             if not descriptors:
                 return
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(_all_ended(descriptors), grace)
+            await _all_ended(descriptors, grace)
 
 
 def kill(sessions: set[int], mark: str) -> None:
@@ -161,14 +202,19 @@ def belongs(pid: int, sessions: set[int], mark: str) -> bool:
     return mark.encode() in variables
 
 
-async def _all_ended(descriptors: list[int]) -> None:
-    loop = asyncio.get_running_loop()
+async def _all_ended(descriptors: list[int], within: float) -> None:
+    """Wait until these processes have ended, at most so many seconds."""
+    loop, pulse, alive = asyncio.get_running_loop(), Pulse(), set(descriptors)
+
+    def ended(descriptor: int) -> None:
+        loop.remove_reader(descriptor)
+        alive.discard(descriptor)
+        pulse.beat()
+
     for descriptor in descriptors:
-        if select.select([descriptor], [], [], 0)[0]:
-            continue
-        gone = asyncio.Event()
-        loop.add_reader(descriptor, gone.set)
-        try:
-            await gone.wait()
-        finally:
+        loop.add_reader(descriptor, ended, descriptor)
+    try:
+        await pulse.until(lambda: not alive, within)
+    finally:
+        for descriptor in alive:
             loop.remove_reader(descriptor)

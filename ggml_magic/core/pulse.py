@@ -18,13 +18,26 @@ class Pulse:
         self._event = asyncio.Event()
 
     async def until(self, condition: Callable[[], bool], within: float | None = None) -> bool:
-        """Wait until the condition holds; false when it did not within that many seconds."""
-        try:
-            await asyncio.wait_for(self._until(condition), within)
-        except asyncio.TimeoutError:  # another class than TimeoutError before Python 3.11
-            return condition()
-        return True
+        """Wait until the condition holds; false when it did not within that many seconds.
 
-    async def _until(self, condition: Callable[[], bool]) -> None:
-        while not condition():
-            await self._event.wait()
+        Not by ``asyncio.wait_for``, which before Python 3.12 can swallow a cancellation.
+        """
+        late = False
+
+        def expire() -> None:
+            nonlocal late
+            late = True
+            self.beat()
+
+        timer = None
+        if within is not None:
+            timer = asyncio.get_running_loop().call_later(within, expire)
+        try:
+            while not condition():
+                if late:
+                    return False
+                await self._event.wait()
+            return True
+        finally:
+            if timer is not None:
+                timer.cancel()

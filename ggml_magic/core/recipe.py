@@ -20,8 +20,14 @@ STEPS = ("bootstrap", "install", "startup", "run", "shutdown", "recover")
 TIMEOUTS: dict[str, float] = {
     "bootstrap": 120, "install": 120, "startup": 120, "shutdown": 15, "recover": 60
 }  # fmt: skip
-ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "i386": "x86", "i686": "x86",
-                 "aarch64": "aarch64", "arm64": "aarch64"}
+ARCHITECTURES = {
+    "x86_64": "amd64",
+    "amd64": "amd64",
+    "i386": "x86",
+    "i686": "x86",
+    "aarch64": "aarch64",
+    "arm64": "aarch64",
+}
 DETAILED = ("arm", "aarch64")
 
 
@@ -104,8 +110,9 @@ def parse(content: bytes | str) -> Recipe:
         raise RecipeError(f"the recipe is no JSON: {error}") from None
     if not isinstance(document, dict):
         raise RecipeError("the recipe is no JSON object")
-    name, version = (str(value_of(document, key, "")) for key in
-                     ("ComponentName", "ComponentVersion"))
+    name, version = (
+        str(value_of(document, key, "")) for key in ("ComponentName", "ComponentVersion")
+    )
     if not name or not version:
         raise RecipeError("the recipe has no ComponentName or no ComponentVersion")
     if value_of(document, "RecipeFormatVersion", "") != FORMAT:

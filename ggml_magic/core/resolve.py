@@ -14,7 +14,7 @@ from nodesemver import rsort, satisfies  # type: ignore[import-untyped]  # it sh
 
 from ggml_magic.core import recipe as recipes
 from ggml_magic.core.cloud import Candidate
-from ggml_magic.core.disk import Layout
+from ggml_magic.core.disk import UNFINISHED, Layout
 from ggml_magic.core.recipe import Recipe
 from ggml_magic.errors import CloudError, UnreachableError
 
@@ -128,7 +128,7 @@ class Resolver:
         recipe = recipes.parse(candidate.recipe)
         file = self._layout.recipes / f"{recipe.name}-{recipe.version}.json"
         if not file.exists() or file.read_bytes() != candidate.recipe:
-            aside = file.with_name(f".{file.name}.part")
+            aside = file.with_name(f".{file.name}{UNFINISHED}")
             aside.write_bytes(candidate.recipe)
             aside.replace(file)
         return recipe

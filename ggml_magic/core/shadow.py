@@ -73,8 +73,12 @@ class Shadows:
         difference = delta(state.get("desired", {}), state.get("reported", {}))
         if difference:
             state["delta"] = difference
-        return {"state": state, "metadata": copy.deepcopy(shadow.metadata),
-                "version": shadow.version, "timestamp": shadow.timestamp}
+        return {
+            "state": state,
+            "metadata": copy.deepcopy(shadow.metadata),
+            "version": shadow.version,
+            "timestamp": shadow.timestamp,
+        }
 
     def update(self, thing: str, name: str, payload: bytes) -> dict[str, Any]:
         """Merge a request ``{state, version?, clientToken?}``; returns what was accepted.
@@ -92,8 +96,12 @@ class Shadows:
             raise InvalidShadowError(f"the state is larger than {MAX_STATE_BYTES} bytes")
         metadata = _metadata(state, sections, shadow.metadata, now)
         self._store(thing, name, Shadow(state, metadata, shadow.version + 1, now, deleted=False))
-        answer = {"state": sections, "metadata": _metadata(sections, sections, {}, now),
-                  "version": shadow.version + 1, "timestamp": now}
+        answer = {
+            "state": sections,
+            "metadata": _metadata(sections, sections, {}, now),
+            "version": shadow.version + 1,
+            "timestamp": now,
+        }
         if "clientToken" in request:
             answer["clientToken"] = request["clientToken"]
         return answer

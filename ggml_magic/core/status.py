@@ -47,8 +47,9 @@ class FleetStatus:
                 message = self._message("COMPLETE", trigger, self._engine.supervisors)
                 await self._cloud.publish_status(message)
             elif changed:
-                known = {name: each for name, each in self._engine.supervisors.items()
-                         if name in changed}
+                known = {
+                    name: each for name, each in self._engine.supervisors.items() if name in changed
+                }
                 message = self._message("PARTIAL", "COMPONENT_STATUS_CHANGE", known)
                 await self._cloud.publish_status(message)
         except BaseException:

@@ -23,8 +23,13 @@ MAX_HEADERS = 128 * 1024
 MAX_FRAME = 24 * 1024 * 1024
 
 TYPE_TRUE, TYPE_FALSE, TYPE_INT32, TYPE_BYTES, TYPE_STRING, TYPE_UUID = 0, 1, 4, 6, 7, 9
-INTEGERS = {2: struct.Struct(">b"), 3: struct.Struct(">h"), 4: struct.Struct(">i"),
-            5: struct.Struct(">q"), 8: struct.Struct(">q")}
+INTEGERS = {
+    2: struct.Struct(">b"),
+    3: struct.Struct(">h"),
+    4: struct.Struct(">i"),
+    5: struct.Struct(">q"),
+    8: struct.Struct(">q"),
+}
 LENGTH = struct.Struct(">H")
 UUID_BYTES = 16
 

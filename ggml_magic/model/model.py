@@ -206,7 +206,7 @@ def _sample(rows: Rows) -> Rows:
 
 def _provenance(rows: Rows, answers: Any) -> Provenance:
     keras = sys.modules.get("keras")
-    digest = hashlib.sha256(rows.tobytes())
+    digest = hashlib.sha256(rows.data.cast("B"))
     if answers is not None:
         content = answers.tobytes() if answers.dtype.kind != "O" else "\n".join(answers).encode()
         digest.update(content)

@@ -155,7 +155,7 @@ def _check_finite(values: Rows, names: tuple[str, ...], what: str) -> None:
     raise MissingValuesError(
         f"{what} has NaN or infinity in {where}",
         "a device refuses such a reading, so the proof needs rows without",
-        f"{what} = {what}[np.isfinite({what}).all(axis=1)], and the labels alike",
+        "keep the rows X[np.isfinite(X).all(axis=1)], and the same of the labels",
     )
 
 

@@ -13,6 +13,7 @@ from http import HTTPStatus
 from typing import Any, Protocol
 from urllib.parse import parse_qs, unquote
 
+from ggml_magic.errors import DiskFullError
 from ggml_magic.sandbox import refusals
 from ggml_magic.sandbox.control import PREFIX, Control
 from ggml_magic.sandbox.faults import ServiceError
@@ -190,7 +191,9 @@ def _whole(environ: Mapping[str, Any], body: bytes) -> dict[str, Any]:
 
 def _explained(error: Exception) -> tuple[str, str]:
     """The code and the one line for a failure of the sandbox's own."""
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    full = isinstance(error, DiskFullError) or (
+        isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    )
     if full or (isinstance(error, sqlite3.OperationalError) and "full" in str(error)):
         return "SandboxDiskFull", "the disk of the workspace is full; see df -h"
     reason = " ".join(str(error).split())[:200]

@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote
 
 from ggml_magic import workspace as ws
+from ggml_magic.errors import DiskFullError
 from ggml_magic.sandbox.service import Request, Response
 from ggml_magic.sandbox.store import Store, dump
 from ggml_magic.sandbox.upstream import OK, Upstream
@@ -206,9 +207,19 @@ class Persistence:
             f"/{bucket}/{key}",
             headers={"x-amz-checksum-mode": "ENABLED"},
         )
-        before = self._store.row(
-            "SELECT sha256 FROM objects WHERE bucket = ? AND key = ?", bucket, key
-        )
+        before = self._store.row("SELECT * FROM objects WHERE bucket = ? AND key = ?", bucket, key)
+        try:
+            self._keep_found(bucket, key, found)
+        except (DiskFullError, sqlite3.Error):
+            # who is refused now and asks later must not find what a restart would lose
+            self._upstream.ask("s3", "us-east-1", "DELETE", f"/{bucket}/{key}")
+            if before:
+                self._restore_object(before)
+            raise
+        if before:
+            self._drop_unused(before["sha256"])
+
+    def _keep_found(self, bucket: str, key: str, found: Response) -> None:
         with self._store.writing() as database:
             if found.status == OK:
                 sha256 = self._keep_content(found.body)
@@ -218,8 +229,6 @@ class Persistence:
                 )
             else:
                 database.execute("DELETE FROM objects WHERE bucket = ? AND key = ?", [bucket, key])
-        if before:
-            self._drop_unused(before["sha256"])
 
     def _keep_content(self, content: bytes) -> str:
         sha256 = hashlib.sha256(content).hexdigest()

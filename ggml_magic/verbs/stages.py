@@ -105,8 +105,8 @@ def validate(
     from ggml_magic.validate.validate import validate as prove
 
     edge = run.model(name)
-    conversion = load(run.workspace, edge)
     _check_live(edge)
+    conversion = load(run.workspace, edge)
     report = prove(
         run.workspace,
         edge,

@@ -1,0 +1,104 @@
+"""Fleet status."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ggml_magic.core.config import Tree
+from ggml_magic.core.disk import Layout
+from ggml_magic.core.engine import Engine
+from ggml_magic.core.inventory import Component, Contents, Group, Inventory
+from ggml_magic.core.lifecycle import Service, State, Supervisor
+from ggml_magic.core.recipe import Lifecycle
+from ggml_magic.core.status import FleetStatus
+from ggml_magic.errors import UnreachableError
+
+
+class Cloud:
+    thing = "pi"
+
+    def __init__(self) -> None:
+        self.sent: list[dict[str, Any]] = []
+        self.away = False
+
+    async def publish_status(self, message: Mapping[str, Any]) -> None:
+        if self.away:
+            raise UnreachableError("away")
+        self.sent.append(dict(message))
+
+
+class Scene:
+    def __init__(self, root: Path) -> None:
+        layout = Layout(root)
+        layout.make()
+        self.cloud = Cloud()
+        self.held = Inventory(layout.state_file)
+        group = Group({"a": "1.0.0"}, 1, "d")
+        components = {name: Component("1.0.0", {}, (), Tree()) for name in "ab"}
+        self.held.replace(Contents({"thing/pi": group}, components))
+        self.engine = Engine(layout, {}, lambda name: None)
+        for name in "ab":
+            service = Service(name, "1.0.0", Lifecycle())
+            self.engine.supervisors[name] = Supervisor(service, self.engine)
+        platform = {"os": "linux", "architecture": "amd64"}
+        self.status = FleetStatus(self.cloud, self.engine, self.held, platform)  # type: ignore[arg-type]
+
+    def work(self) -> None:
+        asyncio.run(self.status.work())
+
+
+@pytest.fixture
+def at(tmp_path: Path) -> Scene:
+    return Scene(tmp_path / "root")
+
+
+def test_the_first_message_says_everything(at: Scene) -> None:
+    at.status.all_changed("NUCLEUS_LAUNCH")
+    at.engine.supervisors["a"].state = State.BROKEN
+    at.engine.supervisors["a"].reason = "why"
+    at.engine.supervisors["a"].codes = ("RUN_ERROR",)
+    at.work()
+    message = at.cloud.sent[0]
+    assert message["messageType"] == "COMPLETE"
+    assert message["trigger"] == "NUCLEUS_LAUNCH"
+    assert message["overallDeviceStatus"] == "UNHEALTHY"
+    assert (message["thing"], message["platform"]) == ("pi", "linux")
+    assert message["components"] == [
+        {"componentName": "a", "version": "1.0.0", "status": "BROKEN", "isRoot": True,
+         "statusDetails": {"statusCodes": ["RUN_ERROR"], "statusReason": "why"}},
+        {"componentName": "b", "version": "1.0.0", "status": "NEW", "isRoot": False,
+         "statusDetails": {"statusCodes": [], "statusReason": ""}},
+    ]  # fmt: skip
+
+
+def test_later_ones_say_what_changed_and_nothing_twice(at: Scene) -> None:
+    at.status.changed("b")
+    at.status.changed("b")
+    at.work()
+    at.work()
+    (message,) = at.cloud.sent
+    assert (message["messageType"], message["overallDeviceStatus"]) == ("PARTIAL", "HEALTHY")
+    assert [each["componentName"] for each in message["components"]] == ["b"]
+
+
+def test_what_could_not_be_said_is_said_later_in_growing_order(at: Scene) -> None:
+    at.cloud.away = True
+    at.status.changed("a")
+    with pytest.raises(UnreachableError):
+        at.work()
+    at.status.all_changed("RECONNECT")
+    with pytest.raises(UnreachableError):
+        at.work()
+    at.cloud.away = False
+    at.work()
+    at.work()
+    at.status.changed("a")
+    at.work()
+    assert [each["messageType"] for each in at.cloud.sent] == ["COMPLETE", "PARTIAL"]
+    numbers = [each["sequenceNumber"] for each in at.cloud.sent]
+    assert numbers == sorted(set(numbers))
