@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Card:
-    """A title, a few facts, at most one table, and closing notes.
+    """A title, a few facts, at most one table, code, and closing notes.
 
     ``facts`` are (label, value) pairs; ``columns`` and ``rows`` make the table.
     """
@@ -22,6 +22,7 @@ class Card:
     facts: tuple[tuple[str, str], ...] = ()
     columns: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()
+    code: str = ""
     notes: tuple[str, ...] = ()
 
     def text(self) -> str:
@@ -35,6 +36,7 @@ class Card:
             for row in table:
                 cells = zip(row, widths, strict=True)
                 lines.append("  " + "  ".join(f"{c:<{w}}" for c, w in cells).rstrip())
+        lines += [f"  {line}".rstrip() for line in self.code.splitlines()]
         lines += [f"  {note}" for note in self.notes]
         return "\n".join(lines)
 
@@ -50,6 +52,8 @@ class Card:
             parts.append(f"<table>{cells}</table>")
         if self.rows:
             parts.append(_html_table(self.columns, self.rows))
+        if self.code:
+            parts.append(f"<pre>{html.escape(self.code)}</pre>")
         parts += [f"<p>{html.escape(note)}</p>" for note in self.notes]
         return f'<div class="ggml-card">{"".join(parts)}</div>'
 

@@ -15,7 +15,7 @@ def test_the_default_is_good_device_code() -> None:
 
 def test_code_is_kept_as_it_was_written(workspace: Workspace) -> None:
     assert inference.load(workspace, "rain") is None
-    code = "import numpy as np\nLIMIT = 3\ndef _helper():\n    ...\ndef read(context):\n    ...\n"
+    code = "import math\nLIMIT = 3\ndef celsius(f):\n    ...\ndef read(context):\n    ...\n"
     path = inference.store(workspace, "rain", code)
     assert path == workspace.root / "models" / "rain" / "inference.py"
     assert inference.load(workspace, "rain") == code
@@ -39,7 +39,11 @@ def test_functions_that_can_be_called_pass(code: str) -> None:
     [
         ("def read(context):\n  return (", 2, "never closed"),
         ("def read(context):\n    ...\nreturn 3", 3, "outside function"),
-        ("\ndef reed(context):\n    ...", 2, r"reed\(\) is never called"),
+        (
+            "\ndef reed(context):\n    ...",
+            2,
+            r"reed\(\) is never called; did you mean read\(context\)",
+        ),
         ("def read():\n    ...", 1, r"it must be read\(context\)"),
         ("def predict(rows):\n    ...", 1, r"it must be predict\(rows, model\)"),
         ("def write(result, context, more):\n    ...", 1, r"it must be write\(result, context\)"),

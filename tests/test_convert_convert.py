@@ -112,6 +112,14 @@ def test_the_card_marks_the_chosen_one() -> None:
     assert "It was asked for." in text
 
 
+def test_the_card_of_one_candidate_has_nothing_to_choose() -> None:
+    only = (Candidate("float32", Path("float32.tflite"), "ab" * 32, 4000),)
+    text = str(Conversion("rain", "0" * 64, only, "float32", "Nothing was quantised."))
+    assert text.startswith("rain: float32, 4,000 B\n")
+    assert "float32.tflite" in text
+    assert "not run" not in text
+
+
 @pytest.fixture(scope="module")
 def described(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, EdgeModel]:
     """A model whose weights are many enough for dynamic range to shrink it."""

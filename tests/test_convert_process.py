@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ggml_magic.convert.process import ask, plain, scratch, signal_name, supervi
 from ggml_magic.errors import ConversionError, MissingExtraError
 
 SECONDS = 30.0
+GONE_SECONDS = 5.0
 
 
 def run(code: str, log: Path, seconds: float = SECONDS) -> int:
@@ -43,18 +45,21 @@ def test_the_child_has_a_session_and_a_folder_of_its_own(tmp_path: Path) -> None
 def test_at_the_limit_it_is_ended_with_its_own_children(tmp_path: Path) -> None:
     code = (
         "import subprocess, sys, pathlib\n"
-        "p = subprocess.Popen([sys.executable, '-c', 'while True: input()'],"
-        " stdin=subprocess.PIPE)\n"
+        "p = subprocess.Popen([sys.executable, '-c', 'import signal; signal.pause()'])\n"
         "pathlib.Path('pid').write_text(str(p.pid)); p.wait()"
     )
-    with pytest.raises(ConversionError, match="did not end within 1 s") as caught:
-        run(code, tmp_path / "log", seconds=1)
+    with pytest.raises(ConversionError, match="did not end within 2 s") as caught:
+        run(code, tmp_path / "log", seconds=2)
     assert caught.value.log == str(tmp_path / "log") and caught.value.remedy
     grandchild = int((tmp_path / "pid").read_text())
-    _, alive = psutil.wait_procs(
-        [psutil.Process(grandchild)] if psutil.pid_exists(grandchild) else [], timeout=SECONDS
-    )
-    assert not alive
+    left = [psutil.Process(grandchild)] if psutil.pid_exists(grandchild) else []
+    try:
+        _, alive = psutil.wait_procs(left, timeout=GONE_SECONDS)
+        assert not alive
+    finally:
+        for process_left in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process_left.kill()
 
 
 def test_without_tensorflow_no_child_is_started(

@@ -58,7 +58,7 @@ def test_a_core_starts_is_found_again_and_ends(root: Path) -> None:
     assert start(root) == device
     assert (device.thing, device.root) == ("pi", root)
     assert stat.S_IMODE(device.socket.stat().st_mode) == 0o600
-    assert "core device pi: running" in str(device)
+    assert "core device pi on the sandbox: running" in str(device)
     assert os.getsid(device.pid) != os.getsid(0)
     assert client.stop(root)
     assert not device.socket.exists()

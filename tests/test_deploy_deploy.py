@@ -73,7 +73,7 @@ def test_a_card_names_the_target_the_cloud_and_the_outcome() -> None:
     assert "already deployed" in str(made(created=False))
     queued = made(created=False, steps=(), status="QUEUED")
     assert str(queued).splitlines()[0].endswith(": QUEUED")
-    assert "RUNNING" in made()._repr_html_()
+    assert "com.example.Rain.Inference 1.0.0" in made()._repr_html_()
     assert "no devices yet" in str(made(devices=()))
 
 

@@ -17,12 +17,16 @@ CODE = "def read(context):\n    return context.shadow()\n"
 ROWS = np.random.default_rng(1).normal([1013, 12, 65], [8, 9, 20], (50, 3)).astype("float32")
 
 
-@pytest.mark.parametrize("own", [True, False])
-def test_the_devices_code_is_shown_as_it_is(own: bool) -> None:
-    shown = stages.DeviceCode("rain", "if a < b:\n    pass\n", own)
+def test_the_default_code_is_shown_as_it_is() -> None:
+    shown = stages.DeviceCode("rain", "if a < b:\n    pass\n", own=False)
     assert str(shown).splitlines()[1:] == ["  if a < b:", "      pass"]
-    assert ("your own" in str(shown)) == own
     assert "<pre>if a &lt; b:" in shown._repr_html_()
+
+
+def test_your_own_code_is_named_and_not_repeated() -> None:
+    code = f"def write(result, context): ...\n{CODE}def helper(): ...\n"
+    shown = stages.DeviceCode("rain", code, own=True)
+    assert str(shown) == "rain: the device runs your own read, write"
 
 
 def test_each_stage_says_which_comes_before(workspace: Workspace) -> None:

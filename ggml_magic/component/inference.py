@@ -7,6 +7,7 @@ runs.
 from __future__ import annotations
 
 import ast
+import difflib
 import sys
 from pathlib import Path
 
@@ -61,6 +62,12 @@ def check(name: str, code: str) -> None:
         _check_import(name, node)
 
 
+def functions(code: str) -> tuple[str, ...]:
+    """The functions that stored code brings, in the order in which the harness calls them."""
+    defined = {node.name for node in ast.parse(code).body if isinstance(node, ast.FunctionDef)}
+    return tuple(name for name in FUNCTIONS if name in defined)
+
+
 def signature(function: str) -> str:
     """``read(context)`` and the like."""
     return f"{function}({', '.join(FUNCTIONS[function])})"
@@ -78,12 +85,12 @@ def _parsed(name: str, code: str) -> ast.Module:
 
 
 def _check_function(name: str, function: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-    if function.name.startswith("_"):
-        return
     if function.name not in FUNCTIONS:
-        known = ", ".join(map(signature, FUNCTIONS))
-        why = f"{function.name}() is never called: there are {known}; name a helper _like_this"
-        raise _refusal(name, function.lineno, why)
+        # one's own helper, unless it looks like a slip of the pen
+        if meant := difflib.get_close_matches(function.name, FUNCTIONS, n=1):
+            why = f"{function.name}() is never called; did you mean {signature(meant[0])}?"
+            raise _refusal(name, function.lineno, why)
+        return
     if isinstance(function, ast.AsyncFunctionDef):
         raise _refusal(name, function.lineno, f"{function.name} must be a plain function")
     if not _takes(function.args, len(FUNCTIONS[function.name])):

@@ -80,6 +80,15 @@ class Conversion(Presented):
 
     def card(self) -> Card:
         """Each candidate with its size and evidence; an arrow marks the chosen one."""
+        title = f"{self.name}: {self.chosen} was chosen, {size(self.candidate.size)}"
+        if len(self.candidates) == 1:
+            # nothing to choose from, and nothing was run to choose by
+            facts = (("file", self.file.name), ("sha256", self.candidate.sha256[:12]))
+            return Card(
+                f"{self.name}: {self.chosen}, {size(self.candidate.size)}",
+                facts,
+                notes=(self.reason,),
+            )
         rows = tuple(
             (
                 "→" if c.variant == self.chosen else "",
@@ -92,7 +101,6 @@ class Conversion(Presented):
             for c in self.candidates
         )
         columns = ("", "variant", "size", "flips", "max diff", "note")
-        title = f"{self.name}: {self.chosen} was chosen, {size(self.candidate.size)}"
         return Card(title, columns=columns, rows=rows, notes=(self.reason,))
 
 

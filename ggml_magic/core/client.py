@@ -41,7 +41,7 @@ class CoreDevice(Presented):
         """Thing, process and folder."""
         facts = (("thing", self.thing), ("process", str(self.pid)), ("folder", str(self.root)))
         note = "a development core on this machine, no real device"
-        return Card(f"core device {self.thing}: running", facts, notes=(note,))
+        return Card(f"core device {self.thing} on the sandbox: running", facts, notes=(note,))
 
 
 def start(root: Path, thing: str, endpoint_file: Path, idle_minutes: float) -> CoreDevice:

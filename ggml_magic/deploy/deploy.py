@@ -59,17 +59,13 @@ class Deployment(Presented):
     seconds: float
 
     def card(self) -> Card:
-        """The outcome, then each device, then each step."""
+        """The outcome, then each device; the steps are shown by whoever watches."""
         return Card(
             f"{self.name} → {self.target} on {self.cloud}: {self._outcome()}",
             facts=(
                 ("component", f"{self.component} {self.version}"),
                 ("deployment", self.deployment_id),
                 *((d.device, f"{d.status}  {d.reason}".rstrip()) for d in self.devices),
-            ),
-            columns=("seconds", "device", "component", "state", "detail") if self.steps else (),
-            rows=tuple(
-                (f"{s.seconds:.1f}", s.device, s.component, s.state, s.detail) for s in self.steps
             ),
             notes=() if self.devices else ("the target has no devices yet; it is kept for them",),
         )

@@ -72,5 +72,5 @@ def _watched(shell: InteractiveShell, call: Call) -> Any:
     title = f"{call.values['name']} → {call.values['to']}"
     with live(shell, title) as layer:
         value = call.on(function(call.verb.name), on_step=layer.step)
-        layer.done(value.card().title)
+        layer.done()
     return value

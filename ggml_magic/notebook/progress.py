@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ggml_magic.presentation import Card
+from ggml_magic.presentation import Card, plural
 from ggml_magic.verbs.rollout import step_line
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ class Layer(Protocol):
     def step(self, step: Step) -> None:
         """Something happened."""
 
-    def done(self, line: str) -> None:
-        """It ended well; ``line`` is the outcome."""
+    def done(self) -> None:
+        """It ended well; the value that the verb returns says how."""
 
 
 @contextmanager
@@ -57,7 +57,7 @@ class _Lines:
         sys.stdout.write(step_line(step) + "\n")
         sys.stdout.flush()
 
-    def done(self, line: str) -> None:
+    def done(self) -> None:
         """The value that the verb returns says it all."""
 
     def failed(self, word: str) -> None:
@@ -80,14 +80,16 @@ class _Widget:
         self._steps.append(step)
         self._widget.steps = [_row(step) for step in self._steps]
 
-    def done(self, line: str) -> None:
-        self._replace(Card(line))
+    def done(self) -> None:
+        self._replace(plural(len(self._steps), "step"))
 
     def failed(self, word: str) -> None:
-        title = f"{self._title}: {word}"
-        self._replace(Card(title, columns=COLUMNS, rows=tuple(map(_cells, self._steps))))
+        self._replace(word)
 
-    def _replace(self, card: Card) -> None:
+    def _replace(self, word: str) -> None:
+        """The steps for good, where the widget was."""
+        rows = tuple(map(_cells, self._steps))
+        card = Card(f"{self._title}: {word}", columns=COLUMNS, rows=rows)
         _display(_bundle(card), display_id=self._display, update=True)
         self._widget.close()
 

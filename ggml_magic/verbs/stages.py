@@ -29,17 +29,14 @@ class DeviceCode(Presented):
     own: bool
 
     def card(self) -> Card:
-        """The code, line by line."""
-        origin = "your own" if self.own else "the default"
-        title = f"{self.name}: the device runs {origin} inference code"
-        return Card(title, notes=tuple(self.code.rstrip().splitlines()))
+        """Whose functions run; the default's code too, to begin one's own from."""
+        from ggml_magic.component.inference import functions
 
-    def _repr_html_(self) -> str:
-        import html
-
-        lines = self.card()
-        code = html.escape(self.code.rstrip())
-        return f'<div class="ggml-card"><p>{html.escape(lines.title)}</p><pre>{code}</pre></div>'
+        if not self.own:
+            title = f"{self.name}: the device runs the default inference code"
+            return Card(title, code=self.code.rstrip())
+        mine = ", ".join(functions(self.code))
+        return Card(f"{self.name}: the device runs your own {mine}")
 
 
 @verb
