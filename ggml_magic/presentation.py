@@ -22,8 +22,8 @@ class Card:
     facts: tuple[tuple[str, str], ...] = ()
     columns: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()
-    code: str = ""
     notes: tuple[str, ...] = ()
+    code: str = ""
 
     def text(self) -> str:
         """The card as lines of aligned text."""

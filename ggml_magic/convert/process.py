@@ -10,13 +10,13 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ggml_magic import child
 from ggml_magic.errors import ConversionError
 from ggml_magic.model.training import QUIET, require
 from ggml_magic.workspace import read_json, write_json
@@ -56,7 +56,7 @@ def ask(request: dict[str, Any], folder: Path, log: Path, *, timeout_seconds: fl
     require()
     request_file, response_file = folder / "request.json", folder / "response.json"
     write_json(request_file, request)
-    command = [sys.executable, "-m", MODULE, str(request_file), str(response_file)]
+    command = child.command(MODULE, str(request_file), str(response_file))
     code = supervise(command, log, timeout_seconds=timeout_seconds)
     response = read_json(response_file) or {}
     if code < 0:
@@ -74,21 +74,20 @@ def ask(request: dict[str, Any], folder: Path, log: Path, *, timeout_seconds: fl
 def supervise(command: Sequence[str], log: Path, *, timeout_seconds: float) -> int:
     """Run a command to its end and return its exit code; negative is the signal that ended it.
 
-    It runs in the log's folder, so that no file beside the notebook is imported by accident.
     Raises ``ConversionError`` at the limit. Nothing of it is left running, whatever happens.
     """
     with log.open("wb") as output:
-        child = subprocess.Popen(
+        process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            cwd=log.parent,
-            env={**os.environ, **QUIET, **NO_GPU},
+            cwd=child.FOLDER,
+            env={**child.environment(), **QUIET, **NO_GPU},
             start_new_session=True,
         )
         try:
-            return child.wait(timeout_seconds)
+            return process.wait(timeout_seconds)
         except subprocess.TimeoutExpired:
             raise ConversionError(
                 "the conversion was stopped",
@@ -97,14 +96,14 @@ def supervise(command: Sequence[str], log: Path, *, timeout_seconds: float) -> i
                 log=str(log),
             ) from None
         finally:
-            _end(child)
+            _end(process)
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes]) -> None:
     """End the child's whole session; its own children may outlive it."""
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def signal_name(code: int) -> str:

@@ -7,12 +7,12 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ggml_magic import child
 from ggml_magic.core.daemon import ALREADY_RUNNING, NOT_READY
 from ggml_magic.core.disk import Layout, read_json
 from ggml_magic.core.logs import last_lines
@@ -53,22 +53,15 @@ def start(root: Path, thing: str, endpoint_file: Path, idle_minutes: float) -> C
     found = running(root)
     if found is not None:
         return found
-    command = [
-        sys.executable,
-        "-m",
+    command = child.command(
         MODULE,
-        "--root",
-        str(root.resolve()),
-        "--thing",
-        thing,
-        "--endpoint-file",
-        str(endpoint_file.resolve()),
-        "--idle-minutes",
-        str(idle_minutes),
-    ]
+        *("--root", str(root.resolve())),
+        *("--thing", thing),
+        *("--endpoint-file", str(endpoint_file.resolve())),
+        *("--idle-minutes", str(idle_minutes)),
+    )
     # nobody's credentials are a core's business, nor its components'
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    code = _run(command, environment)
+    code = _run(command, child.environment("AWS_"))
     deadline = time.monotonic() + START_SECONDS
     found = running(root)
     # another was quicker, and is not ready yet
@@ -87,9 +80,15 @@ def _run(command: list[str], environment: dict[str, str]) -> int:
     """The daemon's first process, which ends when the core is ready or has failed."""
     try:
         return subprocess.run(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, timeout=START_SECONDS, check=False,
-        ).returncode  # fmt: skip
+            command,
+            cwd=child.FOLDER,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=START_SECONDS,
+            check=False,
+        ).returncode
     except subprocess.TimeoutExpired:
         return NOT_READY
 

@@ -8,9 +8,8 @@ import importlib.util
 import os
 import signal
 import subprocess
-import sys
-from pathlib import Path
 
+from ggml_magic import child
 from ggml_magic.errors import MissingExtraError
 from ggml_magic.sandbox.endpoint import Places
 from ggml_magic.workspace import Workspace
@@ -31,31 +30,18 @@ def check_installed() -> None:
 
 
 def spawn(workspace: Workspace, places: Places, idle_minutes: float) -> subprocess.Popen[bytes]:
-    """The sandbox as a process that outlives this one and shares nothing with it.
-
-    Its folder is ``/``: what lies in the notebook's folder must not be imported.
-    """
-    package = Path(__file__).resolve().parents[2]
-    foreign = ("AWS_", "MOTO_")
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
-    environment["PYTHONPATH"] = os.pathsep.join(
-        part for part in (str(package), os.environ.get("PYTHONPATH", "")) if part
-    )
+    """The sandbox as a process that outlives this one and shares nothing with it."""
+    environment = child.environment("AWS_", "MOTO_")
     # no page in a browser may read answers; buckets are paths, never host names
     environment["MOTO_DISABLE_GLOBAL_CORS"] = "true"
     environment["S3_IGNORE_SUBDOMAIN_BUCKETNAME"] = "true"
     log = os.open(places.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         return subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                MODULE,
-                str(workspace.root.resolve()),
-                "--idle-minutes",
-                str(idle_minutes),
-            ],
-            cwd="/",
+            child.command(
+                MODULE, str(workspace.root.resolve()), "--idle-minutes", str(idle_minutes)
+            ),
+            cwd=child.FOLDER,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
