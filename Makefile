@@ -37,7 +37,7 @@ test-notebook:
 
 lab: ## the notebook in JupyterLab
 	@scripts/install lab
-	jupyter lab notebooks/rain_predictor.ipynb
+	jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/rain_predictor.ipynb
 
 lint: ## ruff, mypy and the layers of the house
 	@scripts/install test
