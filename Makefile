@@ -26,12 +26,12 @@ test-fast: ## the tests that start nothing, under a minute
 	@scripts/install test
 	pytest -m "not real"
 
-test-real:
+test-real: ## the tests that start processes
 	@scripts/install test
 	@scripts/browser
-	pytest -m real
+	scripts/test-real
 
-test-notebook:
+test-notebook: ## the notebook by nbval, from the wheel
 	@scripts/install test
 	scripts/nbval
 

@@ -7,24 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from ggml_magic.core import shadow
 from ggml_magic.core.shadow import (
     InvalidShadowError,
     NoShadowError,
     Shadows,
     VersionConflictError,
 )
-
-KEYS = st.sampled_from(["a", "b", "c"])
-VALUES = st.recursive(
-    st.one_of(st.integers(), st.booleans(), st.text(max_size=3)),
-    lambda inner: st.dictionaries(KEYS, inner, max_size=3),
-    max_leaves=6,
-)
-STATES = st.dictionaries(KEYS, VALUES, max_size=3)
 
 
 @pytest.fixture
@@ -156,11 +145,3 @@ def test_names_that_cannot_be_are_refused(shadows: Shadows, thing: str, name: st
 def test_a_delta_from_a_client_is_dropped(shadows: Shadows) -> None:
     update(shadows, state={"reported": {"a": 1}, "delta": {"b": 1}})
     assert shadows.get("pi")["state"] == {"reported": {"a": 1}}
-
-
-@settings(deadline=None)
-@given(STATES, STATES)
-def test_reporting_the_delta_ends_it(desired: dict[str, Any], reported: dict[str, Any]) -> None:
-    told = json.loads(json.dumps(reported))
-    shadow.merge(told, shadow.delta(desired, reported))
-    assert shadow.delta(desired, told) == {}

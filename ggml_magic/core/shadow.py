@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ggml_magic.core.config import same
 from ggml_magic.core.disk import read_json, write_json
+from ggml_magic.core.document import delta, merge
 
 SECTIONS = ("desired", "reported")
 MAX_DEPTH = 6
@@ -173,34 +173,6 @@ def depth(value: object) -> int:
     if not isinstance(value, Mapping):
         return 0
     return 1 + max((depth(item) for item in value.values()), default=0)
-
-
-def merge(target: dict[str, Any], patch: Mapping[str, Any]) -> None:
-    """Merge a patch in place: objects deeply, ``null`` deletes, all else replaces."""
-    for key, value in patch.items():
-        if value is None:
-            target.pop(key, None)
-        elif isinstance(value, Mapping):
-            inner = target.get(key)
-            if not isinstance(inner, dict):
-                inner = target[key] = {}
-            merge(inner, value)
-        else:
-            target[key] = copy.deepcopy(value)
-
-
-def delta(desired: Mapping[str, Any], reported: Mapping[str, Any]) -> dict[str, Any]:
-    """What is desired and not, or otherwise, reported."""
-    found: dict[str, Any] = {}
-    for key, value in desired.items():
-        known = reported.get(key)
-        if isinstance(value, Mapping) and isinstance(known, Mapping):
-            inner = delta(value, known)
-            if inner:
-                found[key] = inner
-        elif key not in reported or not same(value, known):
-            found[key] = copy.deepcopy(value)
-    return found
 
 
 def _metadata(state: Any, patch: Any, old: Any, seconds: int) -> dict[str, Any]:

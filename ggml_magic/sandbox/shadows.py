@@ -6,7 +6,6 @@ otherwise; a device that holds version 900 of its shadow would be out of step fo
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 import sqlite3
@@ -14,6 +13,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from ggml_magic.core.document import delta, merge
 from ggml_magic.sandbox.changes import SHADOW, Notices
 from ggml_magic.sandbox.devices import Devices
 from ggml_magic.sandbox.faults import ServiceError
@@ -66,10 +66,10 @@ class Shadows:
         document = json.loads(row["document"])
         state = {name: part for name, part in document["state"].items() if part}
         metadata = {name: part for name, part in document["metadata"].items() if part}
-        delta = difference(state.get("desired", {}), state.get("reported", {}))
-        if delta:
-            state["delta"] = delta
-            metadata["delta"] = _picked(metadata["desired"], delta)
+        different = delta(state.get("desired", {}), state.get("reported", {}))
+        if different:
+            state["delta"] = different
+            metadata["delta"] = _picked(metadata["desired"], different)
         return _payload(
             {
                 "state": state,
@@ -145,34 +145,6 @@ class Shadows:
         """Tell the device, unless it did this itself."""
         if not call.device:
             self._notices.tell(call.parameters["thingName"], SHADOW)
-
-
-def merge(target: dict[str, Any], change: Mapping[str, Any]) -> None:
-    """Merge a change into a state: objects deeply, ``null`` removes, all else replaces."""
-    for key, value in change.items():
-        if value is None:
-            target.pop(key, None)
-        elif isinstance(value, dict):
-            inner = target.get(key)
-            kept = inner if isinstance(inner, dict) else {}
-            merge(kept, value)
-            target[key] = kept
-        else:
-            target[key] = copy.deepcopy(value)
-
-
-def difference(desired: Mapping[str, Any], reported: Mapping[str, Any]) -> dict[str, Any]:
-    """What is desired and not reported so."""
-    delta: dict[str, Any] = {}
-    for key, value in desired.items():
-        own = reported.get(key)
-        if isinstance(value, dict) and isinstance(own, dict):
-            inner = difference(value, own)
-            if inner:
-                delta[key] = inner
-        elif key not in reported or own != value:
-            delta[key] = value
-    return delta
 
 
 def _merge_document(document: dict[str, Any], state: Mapping[str, Any] | None, now: int) -> None:
