@@ -58,23 +58,12 @@ def __dir__() -> list[str]:
     return sorted((*VERBS, "__version__", "load_ipython_extension"))
 
 
-class _RoomOfAVerb(ModuleType):
-    """A room called like its verb, which can be called like it too."""
-
-    def __call__(self, *arguments: Any, **options: Any) -> Any:
-        """Run the verb of this name; see ``%ggml VERB --help``."""
-        from ggml_magic.verbs.public import function
-
-        return function(self.__name__.rpartition(".")[2])(*arguments, **options)
-
-
 class _Package(ModuleType):
-    # importing a room (say, ggml_magic.deploy) binds it here under the verb's name: it must
-    # still be the verb to whoever calls it
+    # importing a room that is called like its verb (say, ggml_magic.deploy) would bind it here,
+    # in the verb's place
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in VERBS and isinstance(value, ModuleType):
-            value.__class__ = _RoomOfAVerb
-        super().__setattr__(name, value)
+        if not (name in VERBS and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
 
 
 sys.modules[__name__].__class__ = _Package

@@ -75,7 +75,7 @@ def look(argument: Argument, text: str) -> object:
         raise GrammarError(
             f"{argument.option} takes a file in a terminal, not {text!r}",
             f"it ends with {' or '.join(DATA_SUFFIXES)}",
-            f"{argument.option} {text}.npy",
+            f"{argument.option} FILE.npy or FILE.csv",
         )
     if not path.is_file():
         raise UnknownNameError(f"there is no file {text}", remedy=f"ls {path.parent}")

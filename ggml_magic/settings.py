@@ -7,8 +7,10 @@ someone says so).
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
+import shlex
 from dataclasses import asdict, dataclass, fields, replace
 
 from ggml_magic import workspace as ws
@@ -79,12 +81,23 @@ NAMES = tuple(field.name for field in fields(Settings))
 def load(workspace: ws.Workspace) -> Settings:
     """The settings in force: defaults, then the workspace's, then ``GGML_…`` variables."""
     stored = ws.read_json(workspace.root / SETTINGS_FILE) or {}
-    named = {
-        name: os.environ[f"GGML_{name.upper()}"]
-        for name in NAMES
-        if f"GGML_{name.upper()}" in os.environ
-    }
-    return changed(Settings(), {**stored, **named})
+    variables = {name: f"GGML_{name.upper()}" for name in NAMES}
+    named = {name: variable for name, variable in variables.items() if variable in os.environ}
+    kept = {name: value for name, value in stored.items() if name not in named}
+    settings = changed(Settings(), kept)
+    for name, variable in named.items():
+        settings = _from_environment(settings, name, variable)
+    return settings
+
+
+def _from_environment(settings: Settings, name: str, variable: str) -> Settings:
+    try:
+        return changed(settings, {name: os.environ[variable]})
+    except SettingsError as error:
+        # the variable goes above the workspace: no %ggml config would mend it
+        raise SettingsError(
+            f"{error.what}, as {variable} says", error.why, f"unset {variable}"
+        ) from None
 
 
 def store(workspace: ws.Workspace, changes: dict[str, str]) -> Settings:
@@ -103,11 +116,19 @@ def changed(settings: Settings, changes: dict[str, str]) -> Settings:
     values: dict[str, object] = {}
     for name, value in changes.items():
         if name not in NAMES:
-            raise SettingsError(
-                f"no setting is called {name!r}", f"there are {', '.join(NAMES)}", "%ggml config"
-            )
+            raise _unknown(name, value)
         values[name] = _number(name, value) if name == "idle_minutes" else str(value)
     return replace(settings, **values)  # type: ignore[arg-type]  # checked in __post_init__
+
+
+def _unknown(name: str, value: object) -> SettingsError:
+    near = difflib.get_close_matches(name, NAMES, n=1)
+    meant = f"; did you mean {near[0]}?" if near else ""
+    return SettingsError(
+        f"no setting is called {name!r}",
+        f"there are {', '.join(NAMES)}{meant}",
+        f"%ggml config {near[0]}={shlex.quote(str(value))}" if near else "%ggml config",
+    )
 
 
 def _number(name: str, value: object) -> float:

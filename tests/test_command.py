@@ -90,8 +90,9 @@ def test_data_is_a_file(tmp_path: Path) -> None:
     assert command.look(INPUTS, str(rows)) == rows
     with pytest.raises(UnknownNameError, match="there is no file"):
         command.look(INPUTS, str(tmp_path / "gone.npy"))
-    with pytest.raises(GrammarError, match=r"not 'X_test': it ends with \.npy or \.csv"):
+    with pytest.raises(GrammarError, match=r"not 'X_test': it ends with \.npy or \.csv") as told:
         command.look(INPUTS, "X_test")
+    assert told.value.remedy == "--inputs FILE.npy or FILE.csv"
 
 
 def test_code_is_a_file(tmp_path: Path) -> None:

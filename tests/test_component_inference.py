@@ -49,8 +49,6 @@ def test_functions_that_can_be_called_pass(code: str) -> None:
         ("def write(result, context, more):\n    ...", 1, r"it must be write\(result, context\)"),
         ("def read(context, *, limit):\n    ...", 1, r"it must be read\(context\)"),
         ("async def read(context):\n    ...", 1, "plain function"),
-        ("LIMIT = 3", 1, "it defines none of"),
-        ("", 1, "it defines none of"),
         ("def read(context):\n    import tensorflow as tf", 2, "tensorflow is not on the device"),
         ("def read(context):\n    ...\nfrom sklearn.svm import SVC", 3, "sklearn.svm is not"),
         ("from . import x\ndef read(context):\n    ...", 1, "not on the device"),
@@ -64,6 +62,36 @@ def test_code_that_could_not_run_is_refused_with_its_line(
         inference.store(workspace, "rain", code)
     assert f"rain, line {line}" in caught.value.what
     assert inference.load(workspace, "rain") is None
+
+
+@pytest.mark.parametrize("code", ["LIMIT = 3", ""])
+def test_code_that_defines_nothing_has_no_line_to_blame(code: str) -> None:
+    with pytest.raises(InferenceCodeError, match="it defines none of read") as caught:
+        inference.check("rain", code)
+    assert caught.value.what == "the inference code of rain"
+
+
+@pytest.mark.parametrize(
+    ("code", "place"),
+    [
+        ("def read(context", 'line 1 ("def read(context")'),
+        ("\r\n  \r\ndef reed(context):\r\n    ...", 'line 3 ("def reed(context):")'),
+        ("def read(context):\n    return '\0'", 'line 1 ("def read(context):")'),
+        ("def read(context):\n    import torch # " + "x" * 99, "torch # " + "x" * 44 + '…")'),
+    ],
+)
+def test_the_offending_line_is_quoted(code: str, place: str) -> None:
+    with pytest.raises(InferenceCodeError) as caught:
+        inference.check("big", code)
+    assert caught.value.what.endswith(place)
+    assert len(caught.value.what.partition('("')[2]) <= 60 + len('")')
+
+
+def test_a_line_that_is_not_there_is_not_quoted() -> None:
+    with pytest.raises(InferenceCodeError) as caught:
+        inference.check("big", "def read(context):\n")
+    assert caught.value.what.startswith("the inference code of big, line ")
+    assert '""' not in caught.value.what
 
 
 def test_a_refused_cell_leaves_the_code_before_it(workspace: Workspace, tmp_path: Path) -> None:

@@ -184,8 +184,9 @@ def test_a_full_disk_leaves_nothing_half_written(
 def test_an_interval_that_cannot_be_is_refused(
     workspace: Workspace, facts: Any, seconds: float
 ) -> None:
-    with pytest.raises(PackagingError, match="interval"):
+    with pytest.raises(PackagingError, match="interval") as caught:
         packaged(workspace, facts, interval_seconds=seconds)
+    assert caught.value.remedy == "%ggml package rain --interval 1"
 
 
 def test_a_recipe_that_breaks_a_rule_is_refused(workspace: Workspace, facts: Any) -> None:

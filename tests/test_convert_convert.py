@@ -104,12 +104,13 @@ def test_a_crash_in_one_variant_leaves_the_others(
 def test_the_card_marks_the_chosen_one() -> None:
     candidates = tuple(
         Candidate(v, Path(v), "0" * 64, s, flips=f)
-        for v, s, f in (("float32", 4000, 0), ("dynamic", 1200, None))
+        for v, s, f in (("float32", 4000, 0), ("dynamic", 1200, 0), ("float16", 2100, None))
     )
-    text = str(Conversion("rain", "0" * 64, candidates, "dynamic", "It was asked for."))
+    text = str(Conversion("rain", "0" * 64, candidates, "dynamic", "It is the smallest."))
     assert text.startswith("rain: dynamic was chosen, 1,200 B\n")
-    assert re.search(r"^\s+→\s+dynamic\s+1,200 B\s+not run", text, re.MULTILINE)
-    assert "It was asked for." in text
+    assert re.search(r"^\s+→\s+dynamic\s+1,200 B\s+0\s", text, re.MULTILINE)
+    assert re.search(r"^\s+float16\s+2,100 B\s+not run", text, re.MULTILINE)
+    assert "It is the smallest." in text
 
 
 def test_the_card_of_one_candidate_has_nothing_to_choose() -> None:
@@ -118,6 +119,30 @@ def test_the_card_of_one_candidate_has_nothing_to_choose() -> None:
     assert text.startswith("rain: float32, 4,000 B\n")
     assert "float32.tflite" in text
     assert "not run" not in text
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (5100, "Larger than float32 (4,244 B), which loses nothing: --quantize none."),
+        (4244, "As big as float32 (4,244 B), which loses nothing: --quantize none."),
+        (2122, "50% smaller than float32 (4,244 B); validate shows what it costs."),
+    ],
+)
+def test_the_card_of_an_asked_variant_is_plain(
+    undescribed: EdgeModel, count: int, said: str
+) -> None:
+    candidates = tuple(
+        Candidate(v, Path(f"{v}.tflite"), "ab" * 32, s)
+        for v, s in (("float32", 4244), ("float16", count))
+    )
+    text = str(room._as_asked(undescribed, candidates, "float16"))
+    assert text.splitlines() == [
+        f"rain: float16, {count:,} B",
+        "  file    float16.tflite",
+        "  sha256  abababababab",
+        f"  {said}",
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +203,7 @@ def test_a_small_network_is_told_that_quantising_gains_nothing(
     assert notes["dynamic"] == "gains nothing: as big as float32"
     assert "bigger than float32" in notes["float16"]
     asked = convert(workspace, model, quantize="dynamic")
-    assert "gains nothing" in asked.reason
+    assert asked.reason.startswith("As big as float32 (")
 
 
 @pytest.mark.real

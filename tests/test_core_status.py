@@ -86,6 +86,21 @@ def test_later_ones_say_what_changed_and_nothing_twice(at: Scene) -> None:
     assert [each["componentName"] for each in message["components"]] == ["b"]
 
 
+def test_an_error_is_told_though_the_component_runs_again(at: Scene) -> None:
+    supervisor = at.engine.supervisors["a"]
+    for state in (State.RUNNING, State.ERRORED, State.STARTING, State.RUNNING):
+        supervisor.state = state
+        at.status.changed("a")
+    at.cloud.away = True
+    with pytest.raises(UnreachableError):
+        at.work()
+    at.cloud.away = False
+    at.work()
+    at.work()
+    told = [each["status"] for message in at.cloud.sent for each in message["components"]]
+    assert told == ["ERRORED", "RUNNING"]
+
+
 def test_what_could_not_be_said_is_said_later_in_growing_order(at: Scene) -> None:
     at.cloud.away = True
     at.status.changed("a")

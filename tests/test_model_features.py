@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -30,6 +32,27 @@ def test_what_is_written_is_read_in_order(pairs: list[tuple[str, str]]) -> None:
 
 def test_units_may_be_left_out() -> None:
     assert parse("a,b:%") == (Declared("a", ""), Declared("b", "%"))
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_a_list_of_texts_is_the_same_as_their_text(kind: type) -> None:
+    features = kind(["area:m2", " age:a", "rooms"])
+    assert parse(features) == parse("area:m2,age:a,rooms")
+
+
+@pytest.mark.parametrize(
+    ("features", "kind"),
+    [(3, "an int"), (None, "a NoneType"), ({"area": "m2"}, "a dict"), (["area", 3], "an int")],
+)
+def test_what_is_no_text_is_refused_in_two_lines(features: Any, kind: str) -> None:
+    with pytest.raises(GrammarError, match=f"cannot read features from {kind}") as caught:
+        parse(features)
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_an_empty_list_names_no_feature() -> None:
+    with pytest.raises(GrammarError, match="cannot read the feature"):
+        parse([])
 
 
 @pytest.mark.parametrize("text", ["", "a,,b", ":hPa", "a:b:c", "$aws", 'a"b', " , ", "x" * 65])

@@ -43,6 +43,21 @@ def test_what_is_not_there_is_told_with_what_is(text: str, what: str, why: str) 
     assert caught.value.remedy
 
 
+@pytest.mark.parametrize(
+    ("text", "expression"),
+    [
+        ("(X_test.area>110).astype(int)", "(X_test.area>110).astype(int)"),
+        ("abs(X_test)", "abs(X_test)"),
+        ("X_test[area]", "…"),  # written X_test["area"]; the line's quotes are gone
+        ("(X_test.area", "…"),  # cut at a space
+    ],
+)
+def test_an_expression_is_told_how_to_become_a_name(text: str, expression: str) -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        NAMES.find(text)
+    assert caught.value.remedy == f"put it in a variable first: data = {expression}"
+
+
 def test_known_names_are_the_persons_own() -> None:
     assert NAMES.known() == ("X_train", "X_test", "parts")
 

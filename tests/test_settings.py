@@ -6,7 +6,7 @@ import pytest
 
 from ggml_magic import settings
 from ggml_magic.errors import SettingsError
-from ggml_magic.workspace import Workspace
+from ggml_magic.workspace import Workspace, write_json
 
 
 def test_defaults_name_the_sandbox(workspace: Workspace) -> None:
@@ -53,6 +53,38 @@ def test_a_bad_value_is_refused_and_not_kept(workspace: Workspace, name: str, va
     assert name in str(caught.value)
     assert caught.value.remedy.startswith("%ggml config")
     assert settings.load(workspace) == settings.Settings()
+
+
+def test_a_slip_of_the_pen_is_told_what_was_meant(workspace: Workspace) -> None:
+    with pytest.raises(SettingsError, match=r"did you mean region\?") as caught:
+        settings.store(workspace, {"regoin": "eu-west-2"})
+    assert caught.value.remedy == "%ggml config region=eu-west-2"
+    with pytest.raises(SettingsError) as caught:
+        settings.store(workspace, {"xyzzy": "1"})
+    assert "did you mean" not in str(caught.value) and caught.value.remedy == "%ggml config"
+
+
+@pytest.mark.parametrize(("name", "value"), [("cloud", "awss"), ("idle_minutes", "soon")])
+def test_a_bad_variable_is_mended_where_it_is(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    variable = f"GGML_{name.upper()}"
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError, match=f"{name} cannot be '{value}', as {variable}") as caught:
+        settings.load(workspace)
+    assert caught.value.remedy == f"unset {variable}"
+
+
+def test_a_good_variable_hides_what_the_workspace_keeps(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_json(workspace.root / settings.SETTINGS_FILE, {"cloud": "azure"})
+    monkeypatch.setenv("GGML_CLOUD", "aws")
+    assert settings.load(workspace).cloud == "aws"
+    monkeypatch.delenv("GGML_CLOUD")
+    with pytest.raises(SettingsError) as caught:
+        settings.load(workspace)
+    assert caught.value.remedy == "%ggml config cloud=sandbox"
 
 
 def test_the_card_names_every_setting(workspace: Workspace) -> None:

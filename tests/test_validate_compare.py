@@ -77,7 +77,6 @@ def test_shapes_must_agree() -> None:
 
 def test_accuracy_stands_beside_the_majority() -> None:
     figures = task(HALF, column(0.9, 0.1, 0.9, 0.1), np.asarray([1, 0, 0, 0]))
-    assert figures is not None
     assert (figures.accuracy, figures.majority) == (0.75, 0.75)
     assert (figures.precision, figures.recall) == (0.5, 1.0)
 
@@ -86,17 +85,34 @@ def test_names_of_two_classes_have_precision_and_recall_of_the_second() -> None:
     edge = np.asarray([[0.2, 0.8], [0.6, 0.4], [0.1, 0.9]], dtype=np.float32)
     labels = np.asarray(["yes", "yes", "no"], dtype=object)
     figures = task(NOYES, edge, labels)
-    assert figures is not None
     assert figures.accuracy == pytest.approx(1 / 3)
     assert (figures.precision, figures.recall) == (0.5, 0.5)
 
 
 def test_figures_that_would_divide_by_nothing_are_none() -> None:
     never = task(HALF, column(0.1, 0.1), np.asarray([0, 1]))
-    assert never is not None and never.precision is None and never.recall == 0.0
+    assert never.precision is None and never.recall == 0.0
     three = task(THREE, np.eye(3, dtype=np.float32), np.asarray(list("abc"), dtype=object))
-    assert three is not None and three.accuracy == 1.0 and three.precision is three.recall is None
-    assert task(VALUE, column(1.0), np.asarray([1.0])) is None
+    assert three.accuracy == 1.0 and three.precision is three.recall is None
+
+
+def test_values_have_an_error_beside_the_medians() -> None:
+    figures = task(VALUE, column(1.0, 2.0, 12.0), np.asarray([1.0, 3.0, 10.0]))
+    assert figures.mean_abs_error == pytest.approx(1.0)
+    assert figures.baseline_abs_error == pytest.approx(3.0)  # 2, 0 and 7 from the median 3
+    assert figures.accuracy is figures.majority is figures.precision is figures.recall is None
+
+
+def test_decisions_have_no_mean_error() -> None:
+    figures = task(HALF, column(0.9), np.asarray([1]))
+    assert figures.accuracy == 1.0
+    assert figures.mean_abs_error is figures.baseline_abs_error is None
+
+
+def test_an_error_without_a_number_is_told_and_does_not_warn() -> None:
+    figures = task(VALUE, column(np.nan, 1.0), np.asarray([1.0, 1.0]))
+    assert figures.mean_abs_error is not None and math.isnan(figures.mean_abs_error)
+    assert task(VALUE, column(np.inf), np.asarray([np.inf])).baseline_abs_error is not None
 
 
 def test_margins_are_the_way_to_the_other_decision() -> None:

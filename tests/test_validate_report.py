@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from ggml_magic.errors import MissingExtraError
-from ggml_magic.validate.report import Flip, Report
+from ggml_magic.validate.report import Flip, Report, amount
 
 PASSED = Report(
     name="rain",
@@ -17,6 +17,7 @@ PASSED = Report(
     runtime="ai-edge-litert",
     runtime_version="2.3.0",
     architecture="x86_64",
+    rule="threshold",
     rows=5000,
     flips=(),
     flip_share=0.0,
@@ -29,6 +30,8 @@ PASSED = Report(
     majority=0.965,
     precision=0.6,
     recall=0.5,
+    mean_abs_error=None,
+    baseline_abs_error=None,
     max_flips="0%",
     tolerance=1e-4,
     passed=True,
@@ -50,6 +53,49 @@ def test_the_verdict_comes_first() -> None:
     assert replace(FAILED, flips=FLIPS[:1]).verdict.startswith("FAILED: 1 of 5,000 decisions flips")
 
 
+VALUES = replace(
+    PASSED,
+    rule="value",
+    rows=3000,
+    tolerance=0.0234,
+    accuracy=None,
+    majority=None,
+    precision=None,
+    recall=None,
+    mean_abs_error=0.412,
+    baseline_abs_error=12.34,
+)
+
+
+def test_values_do_not_flip_but_differ() -> None:
+    assert str(VALUES).splitlines()[0] == (
+        "rain PASSED: 0 of 3,000 answers differ by more than 0.023 on ai-edge-litert 2.3.0"
+    )
+    failed = replace(VALUES, passed=False, flips=FLIPS[:1])
+    assert failed.verdict.startswith("FAILED: 1 of 3,000 answers differs by more than 0.023 on")
+    assert "flip" not in str(replace(VALUES, flips=FLIPS)).replace(".flips_frame()", "")
+
+
+def test_an_error_never_stands_alone() -> None:
+    assert "mean absolute error     0.412 (the median alone: 12.3)" in str(VALUES)
+    assert "mean absolute error" not in str(PASSED)
+    assert "accuracy" not in str(VALUES)
+    houses = replace(VALUES, mean_abs_error=25_312.4, baseline_abs_error=1e6, tolerance=150.0)
+    assert "25,312 (the median alone: 1,000,000)" in str(houses)
+    assert "more than 150 on" in houses.verdict
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "said"),
+    [(0.0234, 2, "0.023"), (99.7, 2, "100"), (99.4, 2, "99"), (-1234.5, 3, "-1,234")],
+)
+def test_amounts_have_no_exponent_where_they_are_large(
+    value: float, digits: int, said: str
+) -> None:
+    assert amount(value, digits) == said
+    assert (amount(math.inf, digits), amount(math.nan, digits)) == ("inf", "nan")
+
+
 def test_accuracy_never_stands_alone() -> None:
     assert "97.10% (the commonest label alone: 96.50%)" in str(PASSED)
     assert "60.00%, 50.00%" in str(PASSED) and "1.23% of the rows" in str(PASSED)
@@ -66,15 +112,17 @@ def test_a_failure_shows_why_and_the_first_flips() -> None:
 
 
 def test_it_is_read_back_from_json() -> None:
-    for report in (PASSED, FAILED):
+    for report in (PASSED, FAILED, VALUES):
         assert Report.from_dict(json.loads(json.dumps(report.to_dict(), allow_nan=False))) == report
 
 
 def test_a_broken_models_nan_survives_json() -> None:
     flip = Flip(3, 1, 0, 0.7, math.nan)
     broken = replace(FAILED, flips=(flip,), max_abs_diff=math.inf, mean_abs_diff=math.inf)
+    broken = replace(broken, mean_abs_error=math.nan, baseline_abs_error=1.0)
     read = Report.from_dict(json.loads(json.dumps(broken.to_dict(), allow_nan=False)))
     assert math.isinf(read.max_abs_diff) and math.isinf(read.mean_abs_diff)
+    assert read.mean_abs_error is not None and math.isnan(read.mean_abs_error)
     assert math.isnan(read.flips[0].edge_output) and read.flips[0].source_output == 0.7
     assert "inf" in str(read)
 

@@ -73,9 +73,8 @@ def test_each_reason_against_is_told() -> None:
     assert "NaN or infinity to 1 row" in reasons(
         HALF, column(0.1, 0.9), column(np.nan, 0.9), "100%", 1.0
     )
-    assert "1 of 2 decisions flips" in reasons(
-        Decision("value"), column(5, 6), column(5.2, 6), "0%", 0.1
-    )
+    value = reasons(Decision("value"), column(5, 6), column(5.2, 6), "0%", 0.1)
+    assert value == "1 of 2 answers differs by more than 0.1 (50.00%), and 0% may"
 
 
 def test_flips_on_the_boundary_itself_are_told_as_such() -> None:
@@ -285,6 +284,29 @@ def test_mistakes_leave_the_last_report(kit: Kit) -> None:
             kit.validate(**changes)
         assert type(caught.value) is error and caught.value.remedy
     assert load(kit.workspace, kit.model) == kept
+
+
+@pytest.mark.real
+def test_only_the_last_rows_of_the_sample_tell(kit: Kit) -> None:
+    switch = tensorflow().Variable(1e9)
+    rows = np.arange(1000, dtype=np.float32).reshape(-1, 1)
+    tf = tensorflow()
+    stage = [lambda x: tf.minimum(x, switch)]
+    model = describe(
+        kit.workspace, "late", stage, features="a", inputs=rows, labels=rows, decide="value"
+    )
+    conversion = convert(kit.workspace, model)
+    report = validate(kit.workspace, model, conversion, inputs=rows, labels=rows + 2)
+    assert report.rule == "value" and "answers differ by more than 0.1 on" in report.verdict
+    assert report.mean_abs_error == pytest.approx(2.0, abs=1e-3)
+    assert report.baseline_abs_error == pytest.approx(250.0)
+    assert report.accuracy is None and load(kit.workspace, model) == report
+    switch.assign(900.0)
+    with pytest.raises(NotYetError, match="have changed since they were described") as caught:
+        validate(kit.workspace, model, conversion, inputs=rows)
+    assert caught.value.remedy == (
+        "run the cell of %ggml model late again, then %ggml convert late"
+    )
 
 
 @pytest.mark.real

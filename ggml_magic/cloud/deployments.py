@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from ggml_magic.cloud.gateway import MISSING, Gateway, said
@@ -55,13 +56,17 @@ class EffectiveDeployment:
 
 @dataclass(frozen=True)
 class InstalledComponent:
-    """A component on a core device; ``details`` is one line."""
+    """A component on a core device; ``details`` is one line.
+
+    ``changed`` is when its state last changed, in seconds since the epoch; 0 where unknown.
+    """
 
     name: str
     version: str
     state: str
     details: str
     is_root: bool
+    changed: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -148,6 +153,7 @@ class Deployments:
                 state=item.get("lifecycleState", ""),
                 details=said(item.get("lifecycleStateDetails", "")),
                 is_root=item.get("isRoot", False),
+                changed=_seconds(item.get("lastStatusChangeTimestamp")),
             )
             for item in listed
         )
@@ -218,3 +224,7 @@ def _core(item: Mapping[str, Any]) -> CoreDevice:
         platform=item.get("platform", ""),
         architecture=item.get("architecture", ""),
     )
+
+
+def _seconds(moment: datetime | None) -> float:
+    return moment.timestamp() if moment else 0.0

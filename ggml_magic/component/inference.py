@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import ast
 import difflib
+import re
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from ggml_magic.device import defaults
@@ -16,6 +18,9 @@ from ggml_magic.errors import InferenceCodeError
 from ggml_magic.workspace import Workspace, write_bytes
 
 FILE = "inference.py"
+# of a line that is quoted: enough to find it in the cell, whose own first line is the magic's
+LONGEST_QUOTE = 60
+LINE_END = re.compile(r"\r\n|\r|\n")
 # the functions that the harness calls, with what it gives them
 FUNCTIONS = {
     "read": ("context",),
@@ -50,16 +55,18 @@ def load(workspace: Workspace, name: str) -> str | None:
 
 def check(name: str, code: str) -> None:
     """Raise ``InferenceCodeError`` unless the harness could load and call this code."""
-    tree = _parsed(name, code)
+    checked = _Code(name, code)
+    tree = _parsed(checked)
     functions = [
         node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
     ]
     for function in functions:
-        _check_function(name, function)
+        _check_function(checked, function)
     if not {function.name for function in functions} & set(FUNCTIONS):
-        raise _refusal(name, 1, f"it defines none of {', '.join(map(signature, FUNCTIONS))}")
+        known = ", ".join(map(signature, FUNCTIONS))
+        raise _refusal(f"the inference code of {name}", f"it defines none of {known}")
     for node in ast.walk(tree):
-        _check_import(name, node)
+        _check_import(checked, node)
 
 
 def functions(code: str) -> tuple[str, ...]:
@@ -73,28 +80,28 @@ def signature(function: str) -> str:
     return f"{function}({', '.join(FUNCTIONS[function])})"
 
 
-def _parsed(name: str, code: str) -> ast.Module:
+def _parsed(code: _Code) -> ast.Module:
     try:
-        tree = ast.parse(code, FILE)
+        tree = ast.parse(code.text, FILE)
         compile(tree, FILE, "exec")
     except SyntaxError as error:
-        raise _refusal(name, error.lineno or 1, error.msg) from None
+        raise code.refusal(error.lineno or 1, error.msg) from None
     except ValueError as error:  # a null byte
-        raise _refusal(name, 1, str(error)) from None
+        raise code.refusal(1, str(error)) from None
     return tree
 
 
-def _check_function(name: str, function: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+def _check_function(code: _Code, function: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
     if function.name not in FUNCTIONS:
         # one's own helper, unless it looks like a slip of the pen
         if meant := difflib.get_close_matches(function.name, FUNCTIONS, n=1):
             why = f"{function.name}() is never called; did you mean {signature(meant[0])}?"
-            raise _refusal(name, function.lineno, why)
+            raise code.refusal(function.lineno, why)
         return
     if isinstance(function, ast.AsyncFunctionDef):
-        raise _refusal(name, function.lineno, f"{function.name} must be a plain function")
+        raise code.refusal(function.lineno, f"{function.name} must be a plain function")
     if not _takes(function.args, len(FUNCTIONS[function.name])):
-        raise _refusal(name, function.lineno, f"it must be {signature(function.name)}")
+        raise code.refusal(function.lineno, f"it must be {signature(function.name)}")
 
 
 def _takes(arguments: ast.arguments, given: int) -> bool:
@@ -106,7 +113,7 @@ def _takes(arguments: ast.arguments, given: int) -> bool:
     return required <= given and enough and not keywords
 
 
-def _check_import(name: str, node: ast.AST) -> None:
+def _check_import(code: _Code, node: ast.AST) -> None:
     if isinstance(node, ast.Import):
         modules = [alias.name for alias in node.names]
     elif isinstance(node, ast.ImportFrom):
@@ -117,10 +124,30 @@ def _check_import(name: str, node: ast.AST) -> None:
         top = module.split(".")[0]
         if top not in sys.stdlib_module_names and top not in INSTALLED:
             why = f"{module} is not on the device: there are the standard library and numpy"
-            raise _refusal(name, node.lineno, why)
+            raise code.refusal(node.lineno, why)
 
 
-def _refusal(name: str, line: int, why: str) -> InferenceCodeError:
-    return InferenceCodeError(
-        f"the inference code of {name}, line {line}", why, "mend the cell and run it again"
-    )
+@dataclass(frozen=True)
+class _Code:
+    """Code that is being checked, and the model that it is for."""
+
+    name: str
+    text: str
+
+    def refusal(self, line: int, why: str) -> InferenceCodeError:
+        """The error about a line, which is quoted: a cell numbers its lines with the magic's."""
+        quoted = self._quoted(line)
+        place = f"line {line} ({quoted})" if quoted else f"line {line}"
+        return _refusal(f"the inference code of {self.name}, {place}", why)
+
+    def _quoted(self, line: int) -> str:
+        lines = LINE_END.split(self.text)
+        text = lines[line - 1].strip() if line <= len(lines) else ""
+        text = "".join(letter for letter in text if letter.isprintable())
+        if len(text) > LONGEST_QUOTE:
+            text = f"{text[: LONGEST_QUOTE - 1]}…"
+        return f'"{text}"' if text else ""
+
+
+def _refusal(what: str, why: str) -> InferenceCodeError:
+    return InferenceCodeError(what, why, "mend the cell and run it again")

@@ -83,7 +83,9 @@ def package(
     """
     if not (math.isfinite(interval_seconds) and interval_seconds > 0):
         raise PackagingError(
-            f"the interval cannot be {interval_seconds:g}", "it is a number of seconds above 0"
+            f"the interval cannot be {interval_seconds:g}",
+            "it is a number of seconds above 0",
+            f"%ggml package {model.name} --interval 1",
         )
     _check_proof(model, conversion, report)
     name = component_name(settings, model.name)

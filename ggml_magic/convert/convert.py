@@ -80,15 +80,15 @@ class Conversion(Presented):
 
     def card(self) -> Card:
         """Each candidate with its size and evidence; an arrow marks the chosen one."""
-        title = f"{self.name}: {self.chosen} was chosen, {size(self.candidate.size)}"
-        if len(self.candidates) == 1:
-            # nothing to choose from, and nothing was run to choose by
+        if all(c.flips is None for c in self.candidates):
+            # the user chose, and nothing was run to choose by
             facts = (("file", self.file.name), ("sha256", self.candidate.sha256[:12]))
             return Card(
                 f"{self.name}: {self.chosen}, {size(self.candidate.size)}",
                 facts,
                 notes=(self.reason,),
             )
+        title = f"{self.name}: {self.chosen} was chosen, {size(self.candidate.size)}"
         rows = tuple(
             (
                 "→" if c.variant == self.chosen else "",
@@ -240,16 +240,17 @@ def _gain(count: int, full: int) -> str:
 
 
 def _as_asked(model: EdgeModel, candidates: tuple[Candidate, ...], variant: str) -> Conversion:
-    chosen = candidates[-1]
+    full, chosen = candidates[0], candidates[-1]
     if variant == FLOAT32:
         reason = "Nothing was quantised."
-    elif chosen.size < candidates[0].size:
-        reason = f"{variant} was asked for; validate shows what it costs."
-    else:
+    elif chosen.size < full.size:
         reason = (
-            f"{variant} was asked for and gains nothing: float32 has "
-            f"{size(candidates[0].size)} (--quantize none)."
+            f"{_gain(chosen.size, full.size)} ({size(full.size)}); validate shows what it costs."
         )
+    elif chosen.size == full.size:
+        reason = f"As big as float32 ({size(full.size)}), which loses nothing: --quantize none."
+    else:
+        reason = f"Larger than float32 ({size(full.size)}), which loses nothing: --quantize none."
     return Conversion(model.name, model.sha256, candidates, variant, reason)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,10 +15,12 @@ from ggml_magic.core.lifecycle import State, Supervisor
 
 # What the cloud shows as this device's runtime: no real nucleus.
 RUNTIME = "ggml_magic core"
+# Errors that were not told yet; the oldest of more are forgotten.
+LONGEST_QUEUE = 16
 
 
 class FleetStatus:
-    """Collects what changed until it is published."""
+    """Collects what changed until it is published: the latest state, and each error before it."""
 
     def __init__(
         self, cloud: Cloud, engine: Engine, held: Inventory, platform: Mapping[str, str]
@@ -27,12 +30,17 @@ class FleetStatus:
         self._held = held
         self._platform = platform
         self._changed: dict[str, None] = {}
+        # a component that fails and is started again at once must not seem to run all along
+        self._errors: deque[dict[str, Any]] = deque(maxlen=LONGEST_QUEUE)
         self._complete = ""
         self._sequence = time.time_ns() // 1_000_000
 
     def changed(self, component: str) -> None:
         """A component entered another state."""
         self._changed[component] = None
+        supervisor = self._engine.supervisors.get(component)
+        if supervisor is not None and supervisor.state is State.ERRORED:
+            self._errors.append(self._entry(component, supervisor))
 
     def all_changed(self, trigger: str) -> None:
         """The cloud must be told everything: ``NUCLEUS_LAUNCH``, ``RECONNECT``, a deployment."""
@@ -40,16 +48,20 @@ class FleetStatus:
 
     async def work(self) -> None:
         """Publish what is not published yet."""
+        while self._errors:
+            error = self._errors[0]
+            message = self._message("PARTIAL", "COMPONENT_STATUS_CHANGE", [error])
+            await self._cloud.publish_status(message)
+            if self._errors and self._errors[0] is error:
+                self._errors.popleft()
         trigger, self._complete = self._complete, ""
         changed, self._changed = self._changed, {}
         try:
             if trigger:
-                message = self._message("COMPLETE", trigger, self._engine.supervisors)
+                message = self._message("COMPLETE", trigger, self._entries())
                 await self._cloud.publish_status(message)
             elif changed:
-                known = {
-                    name: each for name, each in self._engine.supervisors.items() if name in changed
-                }
+                known = [each for each in self._entries() if each["componentName"] in changed]
                 message = self._message("PARTIAL", "COMPONENT_STATUS_CHANGE", known)
                 await self._cloud.publish_status(message)
         except BaseException:
@@ -57,12 +69,25 @@ class FleetStatus:
             self._changed = {**changed, **self._changed}
             raise
 
-    def _message(
-        self, kind: str, trigger: str, supervisors: Mapping[str, Supervisor]
-    ) -> dict[str, Any]:  # fmt: skip
+    def _entries(self) -> list[dict[str, Any]]:
+        return [self._entry(name, each) for name, each in self._engine.supervisors.items()]
+
+    def _entry(self, name: str, supervisor: Supervisor) -> dict[str, Any]:
+        """A component as it stands now."""
+        return {
+            "componentName": name,
+            "version": supervisor.service.version,
+            "status": supervisor.state.value,
+            "statusDetails": {
+                "statusCodes": list(supervisor.codes),
+                "statusReason": supervisor.reason,
+            },
+            "isRoot": name in self._held.contents.roots,
+        }
+
+    def _message(self, kind: str, trigger: str, components: list[dict[str, Any]]) -> dict[str, Any]:
         self._sequence += 1
         states = [each.state for each in self._engine.supervisors.values()]
-        roots = self._held.contents.roots
         return {
             "ggcVersion": GGC_VERSION,
             "platform": self._platform["os"],
@@ -74,16 +99,5 @@ class FleetStatus:
             "messageType": kind,
             "trigger": trigger,
             "overallDeviceStatus": "UNHEALTHY" if State.BROKEN in states else "HEALTHY",
-            "components": [
-                {
-                    "componentName": name,
-                    "version": each.service.version,
-                    "status": each.state.value,
-                    "statusDetails": {
-                        "statusCodes": list(each.codes), "statusReason": each.reason
-                    },
-                    "isRoot": name in roots,
-                }
-                for name, each in supervisors.items()
-            ],
-        }  # fmt: skip
+            "components": components,
+        }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -56,16 +58,36 @@ def arn(cloud: Cloud, target: Target) -> str:
 def missing(
     cloud: str, target: Target, things: tuple[str, ...], groups: tuple[str, ...]
 ) -> TargetNotFoundError:
-    """The error for a target that does not exist; it says what does."""
-    there = [f"thing/{name}" for name in things] + [f"thinggroup/{name}" for name in groups]
+    """The error for a target that does not exist; it says what does, and how to go on."""
+    there = {"thing": things, "thinggroup": groups}
     noun = "thing" if target.kind == "thing" else "thing group"
-    device = target.name if target.kind == "thing" else "NAME"
-    make = f"%ggml sandbox core {device}"
+    listed = [f"{kind}/{name}" for kind in KINDS for name in there[kind]]
+    meant = near(target.name, there[target.kind])
+    other = next(kind for kind in KINDS if kind != target.kind)
+    if meant:
+        remedy = f"--to {target.kind}/{meant}"
+    elif target.name in there[other]:
+        remedy = f"--to {other}/{target.name}"
+    else:
+        remedy = _making(cloud, target)
     return TargetNotFoundError(
         f"there is no {noun} {target.name} on {cloud}",
-        f"there is {', '.join(there)}" if there else "there are no things at all",
-        make if cloud == "sandbox" else "aws iot list-things",
+        f"there is {', '.join(listed)}" if listed else "there are no things at all",
+        remedy,
     )
+
+
+def near(name: str, names: Iterable[str]) -> str:
+    """The name that was probably meant, or an empty text."""
+    return next(iter(difflib.get_close_matches(name, list(names), n=1)), "")
+
+
+def _making(cloud: str, target: Target) -> str:
+    """How to make a target; things of AWS are made with their certificates, elsewhere."""
+    if target.kind == "thing":
+        return f"%ggml sandbox core {target.name}" if cloud == "sandbox" else "aws iot list-things"
+    make = f"aws iot create-thing-group --thing-group-name {target.name}"
+    return f"{make}, after the exports of %ggml sandbox env" if cloud == "sandbox" else make
 
 
 def devices(cloud: Cloud, target: Target) -> tuple[str, ...]:

@@ -172,7 +172,7 @@ def follow(
     """
     known: dict[tuple[str, str], str] = {}
     sights: dict[str, Sight] = {}
-    since: dict[str, float] = {}
+    since: dict[str, tuple[float, float]] = {}
     end = time.monotonic() + timeout_seconds
     while True:
         overall = _overall(cloud, aim)
@@ -182,7 +182,7 @@ def follow(
             sights[device] = look(cloud, aim, device)
             for step in news(aim, sights[device], known, clock()):
                 on_step(step)
-            _note_since(since, device, verdict(aim, sights[device]))
+            _note_since(since, aim, sights[device])
         if all(_settled(since, device, settled_seconds) for device in aim.devices):
             return tuple(state_of(aim, sights[device]) for device in aim.devices)
         _fail_if_it_cannot_go_on(aim, tuple(sights.values()), overall)
@@ -191,16 +191,21 @@ def follow(
         time.sleep(POLL[cloud.name])
 
 
-def _note_since(since: dict[str, float], device: str, found: Verdict) -> None:
-    """Remember since when a device has had what it should."""
-    if found == DONE:
-        since.setdefault(device, time.monotonic())
-    else:
-        since.pop(device, None)
+def _note_since(since: dict[str, tuple[float, float]], aim: Aim, sight: Sight) -> None:
+    """Remember since when a device has had what it should.
+
+    A component that ends and is started again between two looks seems to have run all along:
+    when its state last changed tells the two apart.
+    """
+    root = sight.component(aim.root)
+    if root is None or verdict(aim, sight) != DONE:
+        since.pop(sight.device, None)
+    elif sight.device not in since or since[sight.device][1] != root.changed:
+        since[sight.device] = (time.monotonic(), root.changed)
 
 
-def _settled(since: dict[str, float], device: str, seconds: float) -> bool:
-    return device in since and time.monotonic() - since[device] >= seconds
+def _settled(since: dict[str, tuple[float, float]], device: str, seconds: float) -> bool:
+    return device in since and time.monotonic() - since[device][0] >= seconds
 
 
 def _overall(cloud: Cloud, aim: Aim) -> str:

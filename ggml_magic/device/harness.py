@@ -52,11 +52,11 @@ def main() -> int:
         link = Ipc()
         return _serve(component, link, stopped)
     except (ModelError, ContractBreachError, HandlerError) as error:
-        _say(f"cannot start: {error}")
+        _fail(f"cannot start: {error}")
     except (OSError, KeyError, ValueError) as error:
-        _say(f"cannot start: {type(error).__name__}: {error}")
+        _fail(f"cannot start: {type(error).__name__}: {error}")
     except ConnectionLostError as error:
-        _say(f"the core cannot be reached: {error}")
+        _fail(f"the core cannot be reached: {error}")
     return 1
 
 
@@ -148,6 +148,11 @@ def _reconnected(stopped: threading.Event) -> Ipc | None:
 
 def _say(text: str) -> None:
     print(text, flush=True)
+
+
+def _fail(text: str) -> None:
+    """Last words; the core takes the last line of stderr for the cause."""
+    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,6 +17,8 @@ from .contract import Rows
 
 # 4096 rows at a time reach the runtime's full speed (RUNTIMES 3)
 BATCH = 4096
+STDERR = 2
+NOTICE = b"INFO: "
 
 
 class ModelError(ValueError):
@@ -31,8 +38,9 @@ class Interpreter:
             raise ModelError(f"there is no model at {path}")
         try:
             # one thread: two are slower on the small models that devices run (RUNTIMES 3)
-            self._litert: Any = litert.Interpreter(model_path=str(path), num_threads=1)
-            self._litert.allocate_tensors()
+            with _without_notices():
+                self._litert: Any = litert.Interpreter(model_path=str(path), num_threads=1)
+                self._litert.allocate_tensors()
         except (ValueError, RuntimeError, MemoryError) as error:
             raise ModelError(f"the runtime cannot load {path.name}: {_line(error)}") from error
         self._input = _only(self._litert.get_input_details(), "input")
@@ -94,3 +102,21 @@ def _only(details: list[dict[str, Any]], what: str) -> dict[str, Any]:
 def _line(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return text or type(error).__name__
+
+
+@contextlib.contextmanager
+def _without_notices() -> Iterator[None]:
+    """Keep the runtime's INFO lines, which it writes itself, out of stderr; all else goes on."""
+    sys.stderr.flush()
+    stderr = os.dup(STDERR)
+    with tempfile.TemporaryFile() as caught:
+        os.dup2(caught.fileno(), STDERR)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, STDERR)
+            os.close(stderr)
+            caught.seek(0)
+            for line in caught:
+                if not line.startswith(NOTICE):
+                    os.write(STDERR, line)

@@ -175,12 +175,19 @@ VERBS: Mapping[str, Verb] = {
         Verb(
             "replay",
             "send rows as readings of the sensor, and wait for the answers",
-            (_name(), _INPUTS, _to("the thing", shown="thing/NAME")),
+            (
+                _name(),
+                _INPUTS,
+                _to("the thing", shown="thing/NAME"),
+                Argument(
+                    "on_answer", "called with how many are answered, and of how many", Kind.SEAM
+                ),
+            ),
             "replay rain --inputs X_test --to thing/weather-pi",
         ),
         Verb(
             "predictions",
-            "what the device predicted",
+            "the answers that replay collected, and the newest in the shadow",
             (
                 _name(),
                 _to(
@@ -202,7 +209,12 @@ VERBS: Mapping[str, Verb] = {
             "the last lines of a component's log on a sandbox core",
             (
                 Argument("thing", "the core device's name", positional=True, required=True),
-                Argument("component", "the component's name", positional=True, required=True),
+                Argument(
+                    "component",
+                    "the component's name, or the model's",
+                    positional=True,
+                    required=True,
+                ),
             ),
             "logs weather-pi com.example.Rain.Inference",
         ),

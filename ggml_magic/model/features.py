@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,12 +27,13 @@ class Declared:
     unit: str
 
 
-def parse(text: str) -> tuple[Declared, ...]:
+def parse(features: str | Sequence[str]) -> tuple[Declared, ...]:
     """Read ``pressure:hPa,temperature:degC,humidity`` in the order of the columns.
 
-    Raises ``GrammarError`` for an empty, malformed or repeated name.
+    A list or tuple of texts is read as if commas joined them. Raises ``GrammarError`` for
+    another type and for an empty, malformed or repeated name.
     """
-    declared = tuple(_one(part) for part in text.split(","))
+    declared = tuple(_one(part) for part in _text(features).split(","))
     names = [feature.name for feature in declared]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -39,6 +41,27 @@ def parse(text: str) -> tuple[Declared, ...]:
             f"feature {twice!r} is named twice", "each column needs a name of its own", EXAMPLE
         )
     return declared
+
+
+def _text(features: object) -> str:
+    if isinstance(features, str):
+        return features
+    wrong = features
+    if isinstance(features, (list, tuple)):
+        others = [part for part in features if not isinstance(part, str)]
+        if not others:
+            return ",".join(features)
+        wrong = others[0]
+    kind = type(wrong).__name__
+    raise GrammarError(
+        f"cannot read features from {_article(kind)} {kind}",
+        "features are one text with commas, or a list of texts NAME:UNIT or NAME",
+        'features=["pressure:hPa", "temperature:degC"]',
+    )
+
+
+def _article(noun: str) -> str:
+    return "an" if noun[0] in "AEIOUaeiou" else "a"
 
 
 def _one(part: str) -> Declared:

@@ -117,16 +117,17 @@ def describe(
     name: str,
     stages: Sequence[object],
     *,
-    features: str,
+    features: str | Sequence[str],
     inputs: object,
     labels: object = None,
     decide: str = ">= 0.5",
 ) -> EdgeModel:
     """Take live stages, their features and training rows as one model named ``name``.
 
-    ``inputs`` are training rows (N, F): array, list, data frame or the path of a file. The same
-    description again gives the same sha and writes nothing. Raises ``GrammarError``,
-    ``ContractError`` and its kinds, ``UnsupportedStageError``, ``MissingExtraError``.
+    ``features`` are NAME:UNIT or NAME, in one text with commas or as a list of texts; ``inputs``
+    training rows (N, F): array, list, data frame or the path of a file. The same description
+    again gives the same sha and writes nothing. Raises ``GrammarError``, ``ContractError`` and
+    its kinds, ``UnsupportedStageError``, ``MissingExtraError``.
     """
     inputs_of.check_model_name(name)
     declared = inputs_of.parse(features)

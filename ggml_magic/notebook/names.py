@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import builtins
 import difflib
 import re
 from collections.abc import Iterable, Mapping
@@ -40,7 +42,7 @@ class Names:
             raise UnknownNameError(
                 f"{text!r} is not a Python name",
                 "a line takes names, with attributes at most",
-                f"data = {text}, and then the name data in the line",
+                f"put it in a variable first: data = {self._expression(text)}",
             )
         if first not in self.values:
             raise UnknownNameError(
@@ -60,6 +62,18 @@ class Names:
             value = getattr(value, attribute)
             reached = f"{reached}.{attribute}"
         return value
+
+    def _expression(self, text: str) -> str:
+        """The text where it has a value here; else ``…``.
+
+        The line was split as a shell does: a space or a quote of the expression may be gone.
+        """
+        try:
+            tree = ast.parse(text, mode="eval")
+        except (SyntaxError, ValueError):
+            return "…"
+        names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        return text if all(n in self.values or hasattr(builtins, n) for n in names) else "…"
 
     def known(self) -> tuple[str, ...]:
         """The names that a person gave: no modules, nothing of IPython's own."""

@@ -11,12 +11,15 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ggml_magic import settings as configured
 from ggml_magic import workspace as ws
 from ggml_magic.cloud.connect import Cloud
+from ggml_magic.cloud.deployments import InstalledComponent
 from ggml_magic.deploy.deploy import Record, latest
 from ggml_magic.errors import (
     DeploymentTimeoutError,
     MissingExtraError,
+    MissingValuesError,
     NotYetError,
 )
 from ggml_magic.presentation import Card, Presented, plural
@@ -32,6 +35,8 @@ FOLDER = "predictions"
 # seconds between two looks at the shadow: well below the device's interval on the sandbox
 POLL = {"sandbox": 0.05, "aws": 0.5}
 SHOWN = 10
+# significant digits in a card: a float32 widened to a double has a tail that means nothing
+DIGITS = 6
 FLOAT32_MAX = (2 - 2**-23) * 2.0**127
 
 
@@ -117,7 +122,7 @@ def _features(items: tuple[Prediction, ...]) -> list[str]:
 def _shown(value: object) -> str:
     if value is None:
         return ""
-    return f"{value:.4g}" if isinstance(value, float) and abs(value) < 1 else str(value)
+    return f"{value:.{DIGITS}g}" if isinstance(value, float) else str(value)
 
 
 def replay(
@@ -133,17 +138,21 @@ def replay(
     """Send rows as the sensor would, one after the other, and collect the device's answers.
 
     ``rows`` is anything that the model takes as inputs, shape (N, F); ``timeout_seconds`` bounds
-    the wait for each. Raises ``FeatureMismatchError`` and ``MissingValuesError`` before anything
-    is sent, ``DeploymentTimeoutError`` where the device does not answer.
+    the wait for each. An answer is kept in the workspace as soon as it is there, whatever ends
+    the rest. Raises ``FeatureMismatchError``, ``MissingValuesError`` and ``NotYetError`` (the
+    model is not installed there) before anything is sent, ``DeploymentTimeoutError`` where the
+    device does not answer.
     """
     sent = readings(model, rows)
-    version = _wanted_version(cloud, workspace, model.name, thing)
+    component = _installed(cloud, workspace, model.name, thing)
     items = []
     for number, reading in enumerate(sent, start=1):
         cloud.things.update_shadow(thing, reading)
-        answer = _answer(cloud, model.name, thing, reading, version, timeout_seconds)
+        answer = _answer(cloud, model.name, thing, reading, component.version, timeout_seconds)
         if answer is None:
-            raise _silent(cloud, workspace, model.name, thing, number, timeout_seconds)
+            raise _silent(
+                cloud, workspace, model.name, component.name, thing, number, timeout_seconds
+            )
         _append(workspace, model.name, answer)
         items.append(answer)
         progress(number, len(sent))
@@ -154,9 +163,30 @@ def readings(model: EdgeModel, rows: object) -> list[dict[str, float]]:
     """Rows as a sensor's readings: the shortest decimals that are the model's float32 values."""
     from ggml_magic.model.rows import rows as as_rows
 
-    values = as_rows(rows, model.contract, "rows")
+    try:
+        values = as_rows(rows, model.contract, "inputs")
+    except MissingValuesError as error:
+        raise MissingValuesError(
+            error.what,
+            "a reading is all finite numbers, so none was sent",
+            _dropping(rows, model.contract.names),
+        ) from None
     names = model.contract.names
     return [dict(zip(names, map(_decimal, row), strict=True)) for row in values]
+
+
+def _dropping(rows: object, names: tuple[str, ...]) -> str:
+    """A line that drops the rows which are no readings."""
+    if isinstance(rows, (str, Path)):
+        reader = "np.load" if Path(rows).suffix == ".npy" else "pd.read_csv"
+        first = f'X = {reader}("{rows}"); '
+        frame = reader == "pd.read_csv"
+    else:
+        first = "" if hasattr(rows, "shape") else "X = np.asarray(X, dtype=float); "
+        frame = hasattr(rows, "columns")
+    # the other columns of a table may hold text, or miss values that no device reads
+    numbers = f"X[{list(names)}]" if frame else "X"
+    return f"{first}X = X[np.isfinite({numbers}).all(axis=1)], then --inputs X"
 
 
 def _decimal(value: np.float32) -> float:
@@ -165,13 +195,26 @@ def _decimal(value: np.float32) -> float:
     return short if abs(short) <= FLOAT32_MAX else float(value)
 
 
-def _wanted_version(cloud: Cloud, workspace: Workspace, name: str, thing: str) -> str:
-    """The version whose answers count: those of an older one may still be in the shadow."""
+def _installed(cloud: Cloud, workspace: Workspace, name: str, thing: str) -> InstalledComponent:
+    """The model's component on a thing; raises ``NotYetError`` where there is none.
+
+    Its version is the one whose answers count: those of an older one may still be in the shadow.
+    """
+    from ggml_magic.component.package import component_name
+
     record = _record(workspace, name)
-    if record is None or record.cloud != cloud.name:
-        return ""
-    running = (c.version for c in cloud.deployments.installed(thing) if c.name == record.component)
-    return next(running, "")
+    if record is not None and record.cloud == cloud.name:
+        wanted = record.component
+    else:  # deployed from another workspace
+        wanted = component_name(configured.load(workspace), name)
+    for component in cloud.deployments.installed(thing):
+        if component.name == wanted:
+            return component
+    raise NotYetError(
+        f"{name} is not installed on {thing}",
+        f"it has no component {wanted}, so nothing was sent",
+        f"%ggml deploy {name} --to thing/{thing}",
+    )
 
 
 def _record(workspace: Workspace, name: str) -> Record | None:
@@ -225,6 +268,7 @@ def _silent(
     cloud: Cloud,
     workspace: Workspace,
     name: str,
+    component: str,
     thing: str,
     number: int,
     timeout_seconds: float,
@@ -232,10 +276,11 @@ def _silent(
     record = _record(workspace, name)
     last = current(name, thing, cloud.things.shadow(thing).reported)
     installed = {c.name: c for c in cloud.deployments.installed(thing)}
-    if record is None or record.component not in installed:
-        why, remedy = f"{name} is not installed there", f"%ggml deploy {name} --to thing/{thing}"
+    if component not in installed:
+        why = f"{component} is not installed there any more"
+        remedy = f"%ggml deploy {name} --to thing/{thing}"
     else:
-        seen = installed[record.component]
+        seen = installed[component]
         why = f"{seen.name} is {seen.state}" + (f": {seen.details}" if seen.details else "")
         remedy = f"%ggml logs {thing} {seen.name}"
     if last and last.error:

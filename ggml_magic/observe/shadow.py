@@ -11,6 +11,7 @@ from typing import Any
 from ggml_magic.cloud.connect import Cloud
 from ggml_magic.deploy import target as targets
 from ggml_magic.deploy.target import Target
+from ggml_magic.errors import TargetNotFoundError
 from ggml_magic.presentation import Card, Presented
 
 
@@ -44,6 +45,15 @@ def read(cloud: Cloud, thing: str) -> Shadow:
     """A thing's shadow now; raises ``TargetNotFoundError`` where there is no such thing."""
     document = cloud.things.shadow(thing)
     if not document.version:
-        targets.arn(cloud, Target("thing", thing))
+        _check_there(cloud, thing)
     at = datetime.fromtimestamp(document.at, timezone.utc).isoformat() if document.version else ""
     return Shadow(thing, cloud.name, document.reported, document.desired, document.version, at)
+
+
+def _check_there(cloud: Cloud, thing: str) -> None:
+    try:
+        targets.arn(cloud, Target("thing", thing))
+    except TargetNotFoundError as error:
+        meant = targets.near(thing, cloud.things.names())
+        remedy = f"%ggml shadow {meant}" if meant else error.remedy
+        raise TargetNotFoundError(error.what, error.why, remedy) from None

@@ -34,16 +34,20 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Task:
-    """The edge's answers against the labels, all shares from 0 to 1.
+    """The edge's answers against the labels; None is what the decision has no such figure for.
 
-    ``majority`` is what answering the commonest label always would reach; precision and recall
-    are of the second of two classes, None where they would divide by nothing.
+    Shares are from 0 to 1: ``majority`` is what answering the commonest label always would
+    reach; precision and recall are of the second of two classes, None where they would divide
+    by nothing. Errors are of values, in units of the output: ``baseline_abs_error`` is that of
+    answering the labels' median always.
     """
 
-    accuracy: float
-    majority: float
-    precision: float | None
-    recall: float | None
+    accuracy: float | None = None
+    majority: float | None = None
+    precision: float | None = None
+    recall: float | None = None
+    mean_abs_error: float | None = None
+    baseline_abs_error: float | None = None
 
 
 def compare(decision: Decision, source: Rows, edge: Rows, tolerance: float) -> Comparison:
@@ -75,16 +79,24 @@ def _distinct(outputs: Rows) -> int:
     return len(np.unique(outputs, axis=0))
 
 
-def task(decision: Decision, edge: Rows, labels: Answers) -> Task | None:
-    """The task's figures for labels that are the decision's answers; None for a value."""
-    if decision.rule == "value":
-        return None
+def task(decision: Decision, edge: Rows, labels: Answers) -> Task:
+    """The task's figures for outputs (N, K) and N labels that are the decision's answers."""
     answers = decision.answers(edge)
+    if decision.rule == "value":
+        return Task(
+            mean_abs_error=_mean_distance(answers, labels),
+            baseline_abs_error=_mean_distance(np.median(labels), labels),
+        )
     _, counts = np.unique(labels.astype(str), return_counts=True)
     precision, recall = _precision_and_recall(decision, answers, labels)
     return Task(
         float((answers == labels).mean()), float(counts.max() / len(labels)), precision, recall
     )
+
+
+def _mean_distance(answers: Any, labels: Answers) -> float:
+    with np.errstate(invalid="ignore"):  # infinity less infinity is NaN, and said as such
+        return float(np.abs(answers - labels).mean())
 
 
 def _precision_and_recall(

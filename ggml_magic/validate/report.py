@@ -11,11 +11,13 @@ from ggml_magic.errors import MissingExtraError
 from ggml_magic.presentation import Card, Presented, plural
 
 FORMAT = 1
+# The decision's rule under which there are no decisions to flip, only answers near or far.
+VALUE = "value"
 # A card is read at a glance; the rest is in ``flips``.
 FLIPS_SHOWN = 5
 MEGABYTE = 1_000_000
 # In these a number of JSON may be no number: a broken model's NaN.
-MAY_BE_INFINITE = ("max_abs_diff", "mean_abs_diff")
+MAY_BE_INFINITE = ("max_abs_diff", "mean_abs_diff", "mean_abs_error", "baseline_abs_error")
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Report(Presented):
     Shares are from 0 to 1; differences and the tolerance in units of the output; latency is of
     one row in microseconds; ``created`` is UTC in ISO 8601. ``accuracy``, ``precision`` and
     ``recall`` are the edge file's; ``majority`` is what the commonest label alone would reach.
+    ``rule`` is the decision's; of a value, ``mean_abs_error`` is the edge file's against the labels
+    and ``baseline_abs_error`` that of their median alone, in units of the output.
     """
 
     name: str
@@ -47,6 +51,7 @@ class Report(Presented):
     runtime: str
     runtime_version: str
     architecture: str
+    rule: str
     rows: int
     flips: tuple[Flip, ...]
     flip_share: float
@@ -59,6 +64,8 @@ class Report(Presented):
     majority: float | None
     precision: float | None
     recall: float | None
+    mean_abs_error: float | None
+    baseline_abs_error: float | None
     max_flips: str
     tolerance: float
     passed: bool
@@ -72,11 +79,8 @@ class Report(Presented):
     def verdict(self) -> str:
         """The one line: passed or not, flips, rows, runtime."""
         word = "PASSED" if self.passed else "FAILED"
-        one = len(self.flips) == 1
-        return (
-            f"{word}: {len(self.flips):,} of {plural(self.rows, 'decision')} "
-            f"{'flips' if one else 'flip'} on {self.runtime} {self.runtime_version}"
-        )
+        said = differing(self.rule, len(self.flips), self.rows, self.tolerance)
+        return f"{word}: {said} on {self.runtime} {self.runtime_version}"
 
     def card(self) -> Card:
         """The verdict, why it failed, the figures, and the first flipped rows."""
@@ -92,7 +96,8 @@ class Report(Presented):
             for f in flips
         )
         more = len(self.flips) - len(flips)
-        notes = (f"and {plural(more, 'flip')} more, in .flips_frame()",) if more else ()
+        noun = "answer" if self.rule == VALUE else "flip"
+        notes = (f"and {plural(more, noun)} more, in .flips_frame()",) if more else ()
         return Card(
             f"{self.name} {self.verdict}",
             (*(("because", reason) for reason in self.reasons), *self._figures()),
@@ -103,7 +108,10 @@ class Report(Presented):
 
     def _figures(self) -> list[tuple[str, str]]:
         facts = [
-            ("largest difference", f"{self.max_abs_diff:.2g} (allowed {self.tolerance:.2g})"),
+            (
+                "largest difference",
+                f"{amount(self.max_abs_diff, 2)} (allowed {amount(self.tolerance, 2)})",
+            ),
             ("different outputs", f"{self.distinct_outputs:,}"),
             ("outside training range", f"{_percent(self.out_of_range_share)} of the rows"),
         ]
@@ -113,6 +121,14 @@ class Report(Presented):
                     "accuracy",
                     f"{_percent(self.accuracy)} (the commonest label alone: "
                     f"{_percent(self.majority)})",
+                )
+            )
+        if self.mean_abs_error is not None and self.baseline_abs_error is not None:
+            facts.append(
+                (
+                    "mean absolute error",
+                    f"{amount(self.mean_abs_error, 3)} (the median alone: "
+                    f"{amount(self.baseline_abs_error, 3)})",
                 )
             )
         if self.precision is not None or self.recall is not None:
@@ -158,7 +174,7 @@ class Report(Presented):
         """A report from ``to_dict``'s values."""
         rest = {name: value for name, value in values.items() if name != "format"}
         for name in MAY_BE_INFINITE:
-            rest[name] = float(rest[name])
+            rest[name] = None if rest[name] is None else float(rest[name])
         rest["flips"] = tuple(
             Flip(
                 **{
@@ -171,6 +187,22 @@ class Report(Presented):
         )
         rest["reasons"] = tuple(rest["reasons"])
         return cls(**rest)
+
+
+def differing(rule: str, count: int, rows: int, tolerance: float) -> str:
+    """How many rows differ, as a clause: decisions that flip, or values beyond the tolerance."""
+    one = count == 1
+    if rule == VALUE:
+        verb = "differs" if one else "differ"
+        beyond = amount(tolerance, 2)
+        return f"{count:,} of {plural(rows, 'answer')} {verb} by more than {beyond}"
+    return f"{count:,} of {plural(rows, 'decision')} {'flips' if one else 'flip'}"
+
+
+def amount(value: float, digits: int) -> str:
+    """A number to so many digits, and a large one whole: ``0.41``, ``25,300``, never 2.5e+04."""
+    whole = math.isfinite(value) and abs(value) >= 10**digits - 0.5
+    return f"{value:,.0f}" if whole else f"{value:.{digits}g}"
 
 
 def _to_json(value: Any) -> Any:

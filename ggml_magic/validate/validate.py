@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 
 import numpy as np
@@ -20,16 +20,14 @@ from ggml_magic.model.rows import rows as as_rows
 from ggml_magic.model.stages import answers
 from ggml_magic.presentation import plural
 from ggml_magic.runtimes import runtime as runtimes
-from ggml_magic.validate.compare import Answers, Comparison, compare, margins, task
+from ggml_magic.validate.compare import Answers, Comparison, Task, compare, margins, task
 from ggml_magic.validate.golden import golden
 from ggml_magic.validate.limits import FlipLimit, parse_flips, parse_tolerance
-from ggml_magic.validate.report import Flip, Report
+from ggml_magic.validate.report import Flip, Report, differing
 from ggml_magic.workspace import Workspace, read_json, write_json
 
 REPORT_FILE = "report.json"
 GOLDEN_FILE = "golden.json"
-# Rows of the sample that tell whether the live stages are still those that were described.
-UNCHANGED_ROWS = 256
 # float32 keeps 24 bits: two sums of the same numbers part by a few times this (RUNTIMES 3).
 FLOAT32_ROUNDING = 1e-6
 
@@ -103,14 +101,13 @@ def _source(model: EdgeModel, rows: Rows) -> Rows:
     if not model.stages:
         return source_outputs(model, rows)
     sample, described = model.sample()
-    now = answers(model.stages, sample[:UNCHANGED_ROWS])
-    before = described[: len(now)]
-    moved = np.abs(now - before) / np.maximum(1.0, np.abs(before))
+    now = answers(model.stages, sample)
+    moved = np.abs(now - described) / np.maximum(1.0, np.abs(described))
     if not float(moved.max()) <= PARITY_BOUND:  # so that NaN fails too
         raise NotYetError(
             f"the stages of {model.name} have changed since they were described",
             "they were trained on, and the converted file holds the old weights",
-            f"%ggml model {model.name} STAGE… , then %ggml convert {model.name}",
+            f"run the cell of %ggml model {model.name} again, then %ggml convert {model.name}",
         )
     return answers(model.stages, rows)
 
@@ -119,7 +116,8 @@ def _report(evidence: _Evidence) -> Report:
     model, run, rows = evidence.model, evidence.run, evidence.rows
     decision = model.contract.decision
     compared = compare(decision, evidence.source, run.outputs, evidence.tolerance)
-    figures = None if evidence.labels is None else task(decision, run.outputs, evidence.labels)
+    labels = evidence.labels
+    figures = Task() if labels is None else task(decision, run.outputs, labels)
     reasons = reasons_against(
         decision, evidence.source, compared, evidence.limit, evidence.tolerance
     )
@@ -130,6 +128,7 @@ def _report(evidence: _Evidence) -> Report:
         runtime=run.runtime,
         runtime_version=run.version,
         architecture=run.architecture,
+        rule=decision.rule,
         rows=len(rows),
         flips=_flips(decision, evidence.source, run.outputs, compared.flips),
         flip_share=len(compared.flips) / len(rows),
@@ -138,10 +137,7 @@ def _report(evidence: _Evidence) -> Report:
         distinct_outputs=compared.distinct_outputs,
         not_finite=compared.not_finite,
         out_of_range_share=float(model.contract.outside(rows).any(axis=1).mean()),
-        accuracy=figures.accuracy if figures else None,
-        majority=figures.majority if figures else None,
-        precision=figures.precision if figures else None,
-        recall=figures.recall if figures else None,
+        **asdict(figures),
         max_flips=str(evidence.limit),
         tolerance=evidence.tolerance,
         passed=not reasons,
@@ -168,9 +164,8 @@ def reasons_against(
     flips, allowed = len(compared.flips), limit.rows(len(source))
     if flips > allowed:
         reasons.append(
-            f"{flips:,} of {plural(len(source), 'decision')} "
-            f"{'flips' if flips == 1 else 'flip'} ({flips / len(source):.2%}), and {limit} may"
-            + _rounding(decision, source, compared)
+            f"{differing(decision.rule, flips, len(source), tolerance)} "
+            f"({flips / len(source):.2%}), and {limit} may" + _rounding(decision, source, compared)
         )
     if decision.rule != "value" and compared.max_abs_diff > tolerance:
         reasons.append(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ggml_magic.errors import GrammarError
+from ggml_magic.verbs.rollout import latest
 from ggml_magic.verbs.run import Run, verb
 
 if TYPE_CHECKING:
@@ -14,29 +17,51 @@ if TYPE_CHECKING:
 
 
 @verb
-def replay(run: Run, name: str, *, inputs: object, to: str) -> Predictions:
+def replay(
+    run: Run,
+    name: str,
+    *,
+    inputs: object,
+    to: str,
+    on_answer: Callable[[int, int], None] | None = None,
+) -> Predictions:
     """Send rows to a thing's shadow as its sensor would, and wait for the answers.
 
-    Raises ``DeploymentTimeoutError`` when nothing answers, ``ContractError`` for bad rows.
+    A long one prints how long it will take and how far it is, unless ``on_answer`` takes each
+    answer's number and how many there will be; an answer is kept as soon as it is there. Raises
+    ``NotYetError`` where the model is not installed, ``DeploymentTimeoutError`` when nothing
+    answers, ``ContractError`` for bad rows.
     """
+    from ggml_magic.observe.pace import Pace
     from ggml_magic.observe import predictions as room
 
     thing = _thing(run, to)
-    value = room.replay(run.cloud, run.workspace, run.model(name), thing, inputs)
+    progress = on_answer or Pace(_print).answered
+    value = room.replay(run.cloud, run.workspace, run.model(name), thing, inputs, progress=progress)
     run.made += [f"{item.reading} {item.prediction}" for item in value]
     return value
 
 
 @verb
 def predictions(run: Run, name: str, *, to: str | None = None) -> Predictions:
-    """What a device predicted; without ``to``, the thing of the latest deployment."""
-    from ggml_magic.deploy.deploy import latest
+    """The answers that ``replay`` collected from a thing, and the newest in its shadow.
+
+    Without ``to``, the thing of the latest deployment. Raises ``NotYetError`` where there is
+    no such model or deployment.
+    """
     from ggml_magic.observe import predictions as room
 
-    thing = _thing(run, to or latest(run.workspace, name).target)
+    thing = _thing(run, to or latest(run, name).target)
     value = room.recorded(run.cloud, run.workspace, name, thing)
+    if not value:
+        run.model(name)
     run.made += [f"{item.reading} {item.prediction}" for item in value]
     return value
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def _thing(run: Run, to: str) -> str:
@@ -67,7 +92,7 @@ def shadow(run: Run, thing: str) -> Shadow:
 
 @verb
 def logs(run: Run, thing: str, component: str) -> Logs:
-    """The last lines of a component's log on a sandbox core."""
+    """The last lines of a log on a sandbox core; ``component`` may be the model's name."""
     from ggml_magic.observe import logs as room
 
     value = room.tail(run.workspace, run.settings, thing, component)

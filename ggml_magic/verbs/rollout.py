@@ -6,10 +6,11 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ggml_magic.errors import NotYetError
 from ggml_magic.verbs.run import Run, verb
 
 if TYPE_CHECKING:
-    from ggml_magic.deploy.deploy import Deployment
+    from ggml_magic.deploy.deploy import Deployment, Record
     from ggml_magic.deploy.plan import Plan
     from ggml_magic.deploy.watch import Step
 
@@ -80,11 +81,23 @@ def _pass_step(step: Step) -> None:
     """Nobody watches."""
 
 
+def latest(run: Run, name: str) -> Record:
+    """A model's latest deployment; where there is no such model either, the error is that."""
+    from ggml_magic.deploy import deploy as room
+
+    try:
+        return room.latest(run.workspace, name)
+    except NotYetError:
+        run.model(name)
+        raise
+
+
 @verb
 def status(run: Run, name: str) -> Deployment:
     """Where a model's latest deployment stands; raises ``NotYetError`` before the first."""
     from ggml_magic.deploy import deploy as room
 
+    latest(run, name)
     value = room.status(run.cloud, run.workspace, name)
     run.made += [value.deployment_id, value.status]
     return value
