@@ -7,6 +7,7 @@ export IPYTHONDIR := $(here)/build/home/ipython
 export JUPYTER_CONFIG_DIR := $(here)/build/home/jupyter
 export JUPYTER_DATA_DIR := $(here)/build/home/jupyter-data
 export JUPYTER_RUNTIME_DIR := $(here)/build/home/jupyter-runtime
+export KERAS_HOME := $(here)/build/home/keras
 export MPLCONFIGDIR := $(here)/build/home/matplotlib
 export MYPY_CACHE_DIR := $(here)/build/home/mypy
 # TensorFlow's notices about its build are not about this project

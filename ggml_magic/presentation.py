@@ -10,6 +10,9 @@ import html
 from dataclasses import dataclass
 from typing import Any
 
+# A name or a state stays on one line; a reason may take several.
+LONGEST_UNBROKEN = 32
+
 
 @dataclass(frozen=True)
 class Card:
@@ -59,15 +62,16 @@ class Card:
 
 
 def _html_table(columns: tuple[str, ...], rows: tuple[tuple[str, ...], ...]) -> str:
-    cell = '<td style="text-align:left">'
     head = "".join(
         f'<th scope="col" style="text-align:left">{html.escape(name)}</th>' for name in columns
     )
-    body = "".join(
-        "<tr>" + "".join(f"{cell}{html.escape(value)}</td>" for value in row) + "</tr>"
-        for row in rows
-    )
+    body = "".join("<tr>" + "".join(_html_cell(value) for value in row) + "</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _html_cell(value: str) -> str:
+    wrap = "" if len(value) > LONGEST_UNBROKEN else ";white-space:nowrap"
+    return f'<td style="text-align:left{wrap}">{html.escape(value)}</td>'
 
 
 class Presented:

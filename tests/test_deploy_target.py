@@ -50,3 +50,25 @@ def test_a_missing_group_on_aws_does_not_name_the_sandbox() -> None:
     error = missing("aws", Target("thinggroup", "all"), (), ())
     assert error.what == "there is no thing group all on aws"
     assert "sandbox" not in str(error)
+    assert error.remedy == "aws iot create-thing-group --thing-group-name all"
+
+
+@pytest.mark.parametrize(
+    ("target", "remedy"),
+    [
+        (Target("thing", "hous-pi"), "--to thing/house-pi"),
+        (Target("thinggroup", "roof"), "--to thinggroup/roofs"),
+        (Target("thing", "roofs"), "--to thinggroup/roofs"),
+        (Target("thinggroup", "house-pi"), "--to thing/house-pi"),
+        (
+            Target("thinggroup", "new"),
+            "aws iot create-thing-group --thing-group-name new, "
+            "after the exports of %ggml sandbox env",
+        ),
+        (Target("thing", "new"), "%ggml sandbox core new"),
+    ],
+)
+def test_what_was_nearly_named_is_meant_and_a_group_is_no_core(target: Target, remedy: str) -> None:
+    error = missing("sandbox", target, ("house-pi",), ("roofs",))
+    assert error.why == "there is thing/house-pi, thinggroup/roofs"
+    assert error.remedy == remedy

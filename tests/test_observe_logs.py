@@ -48,7 +48,7 @@ def test_what_is_not_there_is_told_with_the_next_command(workspace: Workspace) -
         tail(workspace, Settings(), "pi", COMPONENT)
     assert failed.value.remedy == "%ggml sandbox core pi"
     workspace.folder("cores", "pi")
-    with pytest.raises(NotYetError, match="written nothing"):
+    with pytest.raises(NotYetError, match="no component has written anything"):
         tail(workspace, Settings(), "pi", COMPONENT)
 
 
@@ -62,3 +62,35 @@ def test_a_log_that_is_no_text_is_shown_all_the_same(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     path.write_bytes(b"\xff\xfe broken\nfine\n")
     assert last_lines(path, 5)[-1] == "fine"
+
+
+def logs_of(workspace: Workspace, *names: str) -> None:
+    folder = workspace.folder("cores", "pi", "logs")
+    for name in names:
+        (folder / f"{name}.log").write_text(f"{name}\n")
+
+
+def test_the_name_of_the_model_is_taken_too(workspace: Workspace) -> None:
+    logs_of(workspace, COMPONENT, "odd")
+    found = tail(workspace, Settings(), "pi", "rain")
+    assert (found.component, found.lines) == (COMPONENT, (COMPONENT,))
+    assert tail(workspace, Settings(), "pi", "odd").component == "odd"
+    workspace.folder("models", "rain").joinpath("model.json").write_text("{}")
+    with pytest.raises(CloudError, match="on pi itself") as failed:
+        tail(workspace, Settings(cloud="aws"), "pi", "rain")
+    assert COMPONENT in failed.value.remedy
+
+
+@pytest.mark.parametrize("given", ["rian", "com.example.Rain", "nothing_like_it"])
+def test_a_log_that_is_not_there_names_those_that_are(workspace: Workspace, given: str) -> None:
+    logs_of(workspace, "aws.greengrass.Other", COMPONENT)
+    with pytest.raises(NotYetError, match=r"where there is aws\.greengrass\.Other, com") as failed:
+        tail(workspace, Settings(), "pi", given)
+    assert failed.value.remedy == f"%ggml logs pi {COMPONENT}"
+
+
+def test_a_core_of_nearly_that_name_is_meant(workspace: Workspace) -> None:
+    workspace.folder("cores", "house-pi")
+    with pytest.raises(NotYetError) as failed:
+        tail(workspace, Settings(), "hous-pi", "rain")
+    assert failed.value.remedy == "%ggml logs house-pi rain"

@@ -25,6 +25,7 @@ from ggml_magic.errors import (
     DeploymentTimeoutError,
     FeatureMismatchError,
     MissingValuesError,
+    NotYetError,
 )
 from ggml_magic.model.model import EdgeModel, Provenance
 from ggml_magic.observe.predictions import (
@@ -38,6 +39,7 @@ from ggml_magic.observe.predictions import (
 from ggml_magic.settings import Settings
 from ggml_magic.workspace import Workspace
 
+COMPONENT = "com.example.Rain.Inference"
 NAMES = ("pressure", "humidity")
 CONTRACT = Contract(
     tuple(Feature(name, "", -1e30, -1e30, 1e30, 1e30) for name in NAMES),
@@ -146,12 +148,52 @@ def test_a_card_shows_the_last_answers_and_the_cloud() -> None:
     many = Predictions("rain", "pi", tuple(answer(n) for n in range(30)), "sandbox")
     text = str(many)
     assert text.splitlines()[0] == "30 predictions of rain on thing/pi, sandbox"
-    assert "1029.0" in text
-    assert "1019.0" not in text
-    assert "0.1235" in text
+    assert "1029" in text
+    assert "1019" not in text
+    assert "0.123456" in text
     assert "the last 10 are shown" in text
     assert len(many) == len(list(many)) == 30
     assert "0 predictions" in str(Predictions("rain", "pi", (), "sandbox"))
+
+
+def test_a_card_has_no_tail_of_a_float32_and_the_value_stays_exact() -> None:
+    tail = 45.91556167602539
+    item = answer(0, prediction=tail, reading={"pressure": tail, "humidity": 7})
+    shown = Predictions("house", "pi", (item,), "sandbox")
+    assert str(shown).split().count("45.9156") == 2
+    assert "45.91556" not in str(shown)
+    assert next(iter(shown)).prediction == tail
+
+
+def bad_rows(kind: str, folder: Path) -> Any:
+    rows = [[1.0, 2.0], [1.0, math.nan], [math.inf, math.nan]]
+    if kind in ("frame", "csv"):
+        pd = pytest.importorskip("pandas")
+        table = pd.DataFrame(rows, columns=list(NAMES)).assign(station=["a", None, "c"])
+        if kind == "frame":
+            return table
+        table.to_csv(folder / "x.csv", index=False)
+    np.save(folder / "x.npy", np.asarray(rows))
+    given = {"list": rows, "array": np.asarray(rows)}
+    return given.get(kind, folder / f"x.{kind}")
+
+
+@pytest.mark.parametrize("kind", ["list", "array", "frame", "csv", "npy"])
+def test_what_is_no_reading_is_told_with_a_line_that_drops_it(kind: str, tmp_path: Path) -> None:
+    given = bad_rows(kind, tmp_path)
+    with pytest.raises(MissingValuesError) as failed:
+        readings(MODEL, given)
+    error = failed.value
+    assert "pressure (1 row, first row 2), humidity (2 rows, first row 1)" in error.what
+    assert "proof" not in str(error)
+    assert "labels" not in str(error)
+    line, word = error.remedy.split(", then ")
+    assert word == "--inputs X"
+    names = {"np": np, "X": given}
+    if kind in ("frame", "csv"):
+        names["pd"] = pytest.importorskip("pandas")
+    exec(line, names)  # noqa: S102  # the remedy must be a line that runs
+    assert readings(MODEL, names["X"]) == [{"pressure": 1.0, "humidity": 2.0}]
 
 
 def test_a_table_has_a_column_for_each_feature() -> None:
@@ -181,11 +223,36 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     client.stop(workspace)
 
 
+def install(cloud: Cloud, thing: str, version: str, number: int = 1) -> None:
+    """Report the component as a core device does; ``number`` grows with each report."""
+    component = {"componentName": COMPONENT, "version": version, "status": "RUNNING"}
+    message = {
+        "messageType": "COMPLETE",
+        "overallDeviceStatus": "HEALTHY",
+        "components": [{**component, "isRoot": True}],
+        "thing": thing,
+        "sequenceNumber": number,
+    }
+    cloud.things.data.call(
+        "Publish",
+        topic=f"$aws/things/{thing}/greengrassv2/health/json",
+        payload=json.dumps(message).encode(),
+    )
+
+
 @pytest.fixture
-def thing(cloud: Cloud, request: pytest.FixtureRequest) -> str:
+def bare(cloud: Cloud, request: pytest.FixtureRequest) -> str:
+    """A thing with nothing on it."""
     name = request.node.originalname.replace("_", "-")[:100]
     cloud.things.iot.call("CreateThing", thingName=name)
     return str(name)
+
+
+@pytest.fixture
+def thing(cloud: Cloud, bare: str) -> str:
+    """A thing on which the model's component is installed."""
+    install(cloud, bare, "1.0.0")
+    return bare
 
 
 @pytest.mark.real
@@ -224,34 +291,22 @@ def test_equal_rows_in_a_row_are_each_answered_at_once(
 
 @pytest.mark.real
 def test_an_answer_of_the_version_before_does_not_count(
-    cloud: Cloud, thing: str, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+    cloud: Cloud, thing: str, workspace: Workspace
 ) -> None:
-    component = {"componentName": "com.example.Rain", "version": "1.0.1", "status": "RUNNING"}
-    message = {
-        "messageType": "COMPLETE",
-        "overallDeviceStatus": "HEALTHY",
-        "components": [{**component, "isRoot": True}],
-        "thing": thing,
-        "sequenceNumber": 1,
-    }
-    cloud.things.data.call(
-        "Publish",
-        topic=f"$aws/things/{thing}/greengrassv2/health/json",
-        payload=json.dumps(message).encode(),
-    )
+    install(cloud, thing, "1.0.1", number=2)
     record = {
         "deployment_id": "d",
         "target": f"thing/{thing}",
         "cloud": "sandbox",
-        "component": "com.example.Rain",
+        "component": COMPONENT,
         "version": "1.0.1",
     }
     ws.write_json(workspace.root / "deployments" / "rain.json", record)
     late = pytest.raises(DeploymentTimeoutError, match="its last answer was to")
     with device(cloud, thing, "1.0.0"), late as failed:
         replay(cloud, workspace, MODEL, thing, [[1.0, 2.0]], timeout_seconds=0.5)
-    assert failed.value.remedy == f"%ggml logs {thing} com.example.Rain"
-    assert "com.example.Rain is RUNNING" in failed.value.why
+    assert failed.value.remedy == f"%ggml logs {thing} {COMPONENT}"
+    assert f"{COMPONENT} is RUNNING" in failed.value.why
     with device(cloud, thing, "1.0.1"):
         (found,) = replay(cloud, workspace, MODEL, thing, [[1.0, 2.0]], timeout_seconds=SOON)
     assert found.version == "1.0.1"
@@ -261,13 +316,49 @@ def test_an_answer_of_the_version_before_does_not_count(
 def test_a_device_that_does_not_answer_is_told_with_the_cause(
     cloud: Cloud, thing: str, workspace: Workspace
 ) -> None:
-    with pytest.raises(DeploymentTimeoutError, match="rain is not installed there") as failed:
+    with pytest.raises(DeploymentTimeoutError, match="is RUNNING") as failed:
         replay(cloud, workspace, MODEL, thing, [[1.0, 2.0]], timeout_seconds=0.1)
     assert failed.value.what == f"{thing} did not answer reading 1 within 0.1 s"
-    assert failed.value.remedy == f"%ggml deploy rain --to thing/{thing}"
+    assert failed.value.remedy == f"%ggml logs {thing} {COMPONENT}"
     cloud.things.update_shadow(thing, shadow_of(reading={"pressure": 9}, error="no 'humidity'"))
     with pytest.raises(DeploymentTimeoutError, match="it last said: no 'humidity'"):
         replay(cloud, workspace, MODEL, thing, [[1.0, 2.0]], timeout_seconds=0.1)
+
+
+@pytest.mark.real
+def test_where_the_model_is_not_installed_nothing_is_sent(
+    cloud: Cloud, bare: str, workspace: Workspace
+) -> None:
+    with pytest.raises(NotYetError, match="rain is not installed on") as failed:
+        replay(cloud, workspace, MODEL, bare, [[1.0, 2.0]], timeout_seconds=SOON)
+    assert failed.value.remedy == f"%ggml deploy rain --to thing/{bare}"
+    assert cloud.things.shadow(bare).version == 0
+
+
+@pytest.mark.real
+def test_an_interrupt_keeps_what_was_answered(
+    cloud: Cloud, thing: str, workspace: Workspace
+) -> None:
+    def stop(done: int, total: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    rows = [[0.0, 0.0], [1.0, 2.0], [0.1, 0.3]]
+    with device(cloud, thing), pytest.raises(KeyboardInterrupt):
+        replay(cloud, workspace, MODEL, thing, rows, timeout_seconds=SOON, progress=stop)
+    kept = (workspace.root / "predictions" / "rain.jsonl").read_text().splitlines()
+    assert [json.loads(line)["prediction"] for line in kept] == [0, 1]
+
+
+@pytest.mark.real
+def test_a_failure_keeps_what_was_answered(cloud: Cloud, thing: str, workspace: Workspace) -> None:
+    with device(cloud, thing):
+        first = replay(cloud, workspace, MODEL, thing, [[1.0, 2.0]], timeout_seconds=SOON)
+    # the device is gone: its answer of before is there at once, the next one never comes
+    with pytest.raises(DeploymentTimeoutError, match="did not answer reading 2"):
+        replay(cloud, workspace, MODEL, thing, [[1.0, 2.0], [0.0, 0.0]], timeout_seconds=0.1)
+    kept = (workspace.root / "predictions" / "rain.jsonl").read_text().splitlines()
+    assert [json.loads(line)["prediction"] for line in kept] == [first.items[0].prediction] * 2
 
 
 @pytest.mark.real

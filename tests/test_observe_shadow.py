@@ -52,5 +52,10 @@ def test_what_was_reported_is_read(cloud: Cloud) -> None:
 
 @pytest.mark.real
 def test_a_thing_that_does_not_exist_is_told(cloud: Cloud) -> None:
-    with pytest.raises(TargetNotFoundError, match="no thing nobody on sandbox"):
+    with pytest.raises(TargetNotFoundError, match="no thing nobody on sandbox") as failed:
         read(cloud, "nobody")
+    assert failed.value.remedy == "%ggml sandbox core nobody"
+    cloud.things.iot.call("CreateThing", thingName="house-pi")
+    with pytest.raises(TargetNotFoundError, match="no thing hous-pi") as failed:
+        read(cloud, "hous-pi")
+    assert failed.value.remedy == "%ggml shadow house-pi"

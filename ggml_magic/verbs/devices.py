@@ -32,12 +32,13 @@ def replay(
     ``NotYetError`` where the model is not installed, ``DeploymentTimeoutError`` when nothing
     answers, ``ContractError`` for bad rows.
     """
-    from ggml_magic.observe.pace import Pace
     from ggml_magic.observe import predictions as room
+    from ggml_magic.observe.pace import Pace
 
     thing = _thing(run, to)
+    model = run.model(name)
     progress = on_answer or Pace(_print).answered
-    value = room.replay(run.cloud, run.workspace, run.model(name), thing, inputs, progress=progress)
+    value = room.replay(run.cloud, run.workspace, model, thing, inputs, progress=progress)
     run.made += [f"{item.reading} {item.prediction}" for item in value]
     return value
 
