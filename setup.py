@@ -19,6 +19,9 @@ class BuildWithData(build_py):
 
     def run(self) -> None:
         """Build the package, then its data, unless the checkout itself is installed."""
+        if not self.editable_mode:
+            # what an earlier build left there would be shipped as well
+            shutil.rmtree(self.build_lib, ignore_errors=True)
         super().run()
         if self.editable_mode:
             return
