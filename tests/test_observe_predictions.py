@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -111,7 +112,6 @@ def test_a_reading_looks_as_a_person_would_write_it() -> None:
 
 
 def test_columns_of_a_table_are_taken_by_name() -> None:
-    pd = pytest.importorskip("pandas")
     table = pd.DataFrame({"humidity": [12.5], "other": ["x"], "pressure": [1013.0]})
     assert readings(MODEL, table) == [{"pressure": 1013.0, "humidity": 12.5}]
 
@@ -168,7 +168,6 @@ def test_a_card_has_no_tail_of_a_float32_and_the_value_stays_exact() -> None:
 def bad_rows(kind: str, folder: Path) -> Any:
     rows = [[1.0, 2.0], [1.0, math.nan], [math.inf, math.nan]]
     if kind in ("frame", "csv"):
-        pd = pytest.importorskip("pandas")
         table = pd.DataFrame(rows, columns=list(NAMES)).assign(station=["a", None, "c"])
         if kind == "frame":
             return table
@@ -191,13 +190,12 @@ def test_what_is_no_reading_is_told_with_a_line_that_drops_it(kind: str, tmp_pat
     assert word == "--inputs X"
     names = {"np": np, "X": given}
     if kind in ("frame", "csv"):
-        names["pd"] = pytest.importorskip("pandas")
+        names["pd"] = pd
     exec(line, names)  # noqa: S102  # the remedy must be a line that runs
     assert readings(MODEL, names["X"]) == [{"pressure": 1.0, "humidity": 2.0}]
 
 
 def test_a_table_has_a_column_for_each_feature() -> None:
-    pytest.importorskip("pandas")
     refused = answer(1, prediction=None, probability=None, error="no 'humidity'")
     table = Predictions("rain", "pi", (answer(0), refused), "sandbox").to_df()
     assert list(table.columns) == [

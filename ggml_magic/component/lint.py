@@ -13,9 +13,14 @@ from typing import Any
 
 from ggml_magic.component import recipe as recipes
 from ggml_magic.component import versions
+from ggml_magic.core.recipe import (
+    ARTIFACT_KEYS,
+    LARGEST_BYTES,
+    MANIFEST_KEYS,
+    NAME,
+    RECIPE_KEYS,
+)
 
-LARGEST_BYTES = 16_000
-NAME = re.compile(r"[a-zA-Z0-9-_.]{1,128}")
 URI = re.compile(r"(s3://[a-z0-9-]+/|greengrass:|docker:|\{artifact:).+")
 # "${…}" is the shell's
 VARIABLE = re.compile(r"(?<!\$)\{([.\w-]+):([^:}]*)\}")
@@ -26,23 +31,8 @@ VARIABLES = {
     "kernel": ("rootPath",),
     "iot": ("thingName",),
 }
-TOP = (
-    "RecipeFormatVersion",
-    "ComponentName",
-    "ComponentVersion",
-    "ComponentType",
-    "ComponentDescription",
-    "ComponentPublisher",
-    "ComponentSource",
-    "ComponentConfiguration",
-    "ComponentDependencies",
-    "Manifests",
-    "Lifecycle",
-)
-MANIFEST = ("Name", "Platform", "Lifecycle", "Selections", "Artifacts")
 STEPS = ("Bootstrap", "Install", "Startup", "Run", "Shutdown", "Recover", "Uninstall")
 STEP = ("Script", "RequiresPrivilege", "Skipif", "Timeout", "Setenv")
-ARTIFACT = ("Uri", "Digest", "Algorithm", "Unarchive", "Permission")
 UNARCHIVE = ("NONE", "ZIP")
 READERS = ("NONE", "OWNER", "ALL")
 
@@ -125,15 +115,15 @@ def _size(recipe: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _keys(recipe: dict[str, Any]) -> Iterator[Finding]:
-    yield from _known("recipe", recipe, TOP)
+    yield from _known("recipe", recipe, RECIPE_KEYS)
     for place, manifest in _manifests(recipe):
-        yield from _known(place, manifest, MANIFEST)
+        yield from _known(place, manifest, MANIFEST_KEYS)
         yield from _known(f"{place}.Lifecycle", manifest.get("Lifecycle", {}), [*STEPS, "Setenv"])
         for name, step in _steps(manifest):
             if isinstance(step, dict):
                 yield from _known(f"{place}.Lifecycle.{name}", step, STEP)
         for number, artifact in enumerate(manifest.get("Artifacts", [])):
-            yield from _known(f"{place}.Artifacts[{number}]", artifact, ARTIFACT)
+            yield from _known(f"{place}.Artifacts[{number}]", artifact, ARTIFACT_KEYS)
 
 
 def _known(place: str, value: Mapping[str, Any], known: Iterable[str]) -> Iterator[Finding]:

@@ -15,6 +15,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 FORMAT = "2020-01-25"
+# What the service and a linter hold a recipe to, in its canonical spelling (GREENGRASS 1, 4).
+LARGEST_BYTES = 16_000
+NAME = re.compile(r"[a-zA-Z0-9-_.]{1,128}")
+RECIPE_KEYS = (
+    "RecipeFormatVersion",
+    "ComponentName",
+    "ComponentVersion",
+    "ComponentType",
+    "ComponentDescription",
+    "ComponentPublisher",
+    "ComponentSource",
+    "ComponentConfiguration",
+    "ComponentDependencies",
+    "Manifests",
+    "Lifecycle",
+)
+MANIFEST_KEYS = ("Name", "Platform", "Lifecycle", "Selections", "Artifacts")
+ARTIFACT_KEYS = ("Uri", "Unarchive", "Permission", "Digest", "Algorithm")
 STEPS = ("bootstrap", "install", "startup", "run", "shutdown", "recover")
 # Seconds a step may take when the recipe does not say; a run may take for ever.
 TIMEOUTS: dict[str, float] = {

@@ -26,7 +26,6 @@ from ggml_magic.errors import CloudError
 # Someone else may write between our reading and our writing; more often than this in a row, the
 # next notice will bring us back.
 TRIES = 5
-CONFLICT = 409
 ABSENT = object()
 
 

@@ -14,12 +14,17 @@ from typing import Any
 import yaml
 from nodesemver import valid_range  # type: ignore[import-untyped]  # it ships no types
 
+from ggml_magic.core.recipe import (
+    ARTIFACT_KEYS,
+    LARGEST_BYTES,
+    MANIFEST_KEYS,
+    NAME,
+    RECIPE_KEYS,
+)
 from ggml_magic.sandbox.faults import invalid, unparsable
 
 # GREENGRASS 4
-LARGEST_RECIPE_BYTES = 16_000
 FORMAT_VERSION = "2020-01-25"
-NAME = re.compile(r"[a-zA-Z0-9-_.]{1,128}")
 VERSION = re.compile(
     r"(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})"
     r"(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?"
@@ -32,21 +37,6 @@ TYPES = (
     "aws.greengrass.plugin",
     "aws.greengrass.nucleus",
 )
-RECIPE_KEYS = (
-    "RecipeFormatVersion",
-    "ComponentName",
-    "ComponentVersion",
-    "ComponentType",
-    "ComponentDescription",
-    "ComponentPublisher",
-    "ComponentSource",
-    "ComponentConfiguration",
-    "ComponentDependencies",
-    "Manifests",
-    "Lifecycle",
-)
-MANIFEST_KEYS = ("Name", "Platform", "Lifecycle", "Selections", "Artifacts")
-ARTIFACT_KEYS = ("Uri", "Unarchive", "Permission", "Digest", "Algorithm")
 DEPENDENCY_KEYS = ("VersionRequirement", "DependencyType")
 CHOICES = {
     "Unarchive": ("NONE", "ZIP"),
@@ -74,9 +64,9 @@ PlainLoader.yaml_implicit_resolvers = {
 
 def parse(content: bytes) -> dict[str, Any]:
     """A recipe in canonical form; raises a ``ValidationException`` that says what is wrong."""
-    if len(content) > LARGEST_RECIPE_BYTES:
+    if len(content) > LARGEST_BYTES:
         raise invalid(
-            "inlineRecipe", f"is {len(content)} bytes; a recipe has at most {LARGEST_RECIPE_BYTES}"
+            "inlineRecipe", f"is {len(content)} bytes; a recipe has at most {LARGEST_BYTES}"
         )
     raw = _decoded(content)
     if not isinstance(raw, dict):
