@@ -16,7 +16,7 @@ from ggml_magic.core.inventory import Component, Contents, Group, Inventory
 from ggml_magic.core.lifecycle import Service, State, Supervisor
 from ggml_magic.core.recipe import Lifecycle
 from ggml_magic.core.status import FleetStatus
-from ggml_magic.errors import UnreachableError
+from ggml_magic.errors import CloudError, UnreachableError
 
 
 class Cloud:
@@ -25,10 +25,13 @@ class Cloud:
     def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []
         self.away = False
+        self.refuses = False
 
     async def publish_status(self, message: Mapping[str, Any]) -> None:
         if self.away:
             raise UnreachableError("away")
+        if self.refuses:
+            raise CloudError("refused")
         self.sent.append(dict(message))
 
 
@@ -99,6 +102,20 @@ def test_an_error_is_told_though_the_component_runs_again(at: Scene) -> None:
     at.work()
     told = [each["status"] for message in at.cloud.sent for each in message["components"]]
     assert told == ["ERRORED", "RUNNING"]
+
+
+def test_an_error_that_the_cloud_refuses_holds_up_nothing(at: Scene) -> None:
+    supervisor = at.engine.supervisors["a"]
+    for state in (State.ERRORED, State.RUNNING):
+        supervisor.state = state
+        at.status.changed("a")
+    at.cloud.refuses = True
+    with pytest.raises(CloudError):
+        at.work()
+    at.cloud.refuses = False
+    at.work()
+    (message,) = at.cloud.sent
+    assert [each["status"] for each in message["components"]] == ["RUNNING"]
 
 
 def test_what_could_not_be_said_is_said_later_in_growing_order(at: Scene) -> None:

@@ -12,6 +12,7 @@ from ggml_magic.core.engine import Engine
 from ggml_magic.core.environment import GGC_VERSION
 from ggml_magic.core.inventory import Inventory
 from ggml_magic.core.lifecycle import State, Supervisor
+from ggml_magic.errors import UnreachableError
 
 # What the cloud shows as this device's runtime: no real nucleus.
 RUNTIME = "ggml_magic core"
@@ -49,11 +50,14 @@ class FleetStatus:
     async def work(self) -> None:
         """Publish what is not published yet."""
         while self._errors:
-            error = self._errors[0]
+            error = self._errors.popleft()
             message = self._message("PARTIAL", "COMPONENT_STATUS_CHANGE", [error])
-            await self._cloud.publish_status(message)
-            if self._errors and self._errors[0] is error:
-                self._errors.popleft()
+            try:
+                await self._cloud.publish_status(message)
+            except UnreachableError:
+                # said later; one that the cloud refuses must not hold up all the others
+                self._errors.appendleft(error)
+                raise
         trigger, self._complete = self._complete, ""
         changed, self._changed = self._changed, {}
         try:
