@@ -150,7 +150,7 @@ def _receipt(run: Run, values: Mapping[str, object], begun: float, error: str | 
             seconds=round(time.monotonic() - begun, 3),
             cloud=_cloud_name(run),
             error=error,
-            at=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+            at=datetime.now(timezone.utc).isoformat(timespec="microseconds"),
         ),
     )
 
