@@ -6,14 +6,19 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import device, startup
+from bench import device, proof, startup
 from bench.figure import Figure, table
 
 
 def main() -> int:
     """Measure everything; the exit code says whether each figure is within its limit."""
     with tempfile.TemporaryDirectory(prefix="ggml-bench-") as folder:
-        figures: list[Figure] = [*startup.figures(), *device.figures(Path(folder))]
+        here = Path(folder)
+        figures: list[Figure] = [
+            *startup.figures(),
+            *proof.figures(here),
+            *device.figures(here),
+        ]
     print(table(figures))
     return 0 if all(figure.within for figure in figures) else 1
 

@@ -22,9 +22,11 @@ VERBS = frozenset(
     (
         "config",
         "sandbox",
+        "doctor",
         "model",
         "convert",
         "validate",
+        "profile",
         "inference",
         "package",
         "plan",

@@ -13,8 +13,8 @@ from typing import Any
 
 from ggml_magic.errors import GgmlError, GrammarError, UnknownNameError
 from ggml_magic.grammar import reading
-from ggml_magic.grammar.help import COMMAND, HELP
-from ggml_magic.grammar.table import VERBS
+from ggml_magic.grammar.help import COMMAND
+from ggml_magic.grammar.place import is_place
 from ggml_magic.grammar.verb import Argument, Call, Kind
 
 DONE, FAILED, NOT_UNDERSTOOD, INTERRUPTED = 0, 1, 2, 130
@@ -43,7 +43,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: Sequence[str]) -> Any:
-    _refuse_live(words)
     call = reading.read(words, COMMAND, look)
     if not isinstance(call, Call):
         return call
@@ -53,19 +52,11 @@ def _run(words: Sequence[str]) -> Any:
     return call.on(function(call.verb.name), **seams)
 
 
-def _refuse_live(words: Sequence[str]) -> None:
-    verb = VERBS.get(words[0]) if words else None
-    if verb is None or not verb.live or any(word in HELP for word in words):
-        return
-    raise GrammarError(
-        f"{verb.name} takes live Python objects, which a terminal does not have",
-        remedy="jupyter lab, and there: %load_ext ggml_magic",
-    )
-
-
 def look(argument: Argument, text: str) -> object:
-    """What a word of the command line names: a file of rows or of code."""
+    """What a word of the command line names: a saved model, a file of rows or of code."""
     path = Path(text)
+    if argument.kind is Kind.STAGE:
+        return _place(text)
     if argument.kind is Kind.CODE:
         try:
             return path.read_text()
@@ -82,18 +73,24 @@ def look(argument: Argument, text: str) -> object:
     return path
 
 
+def _place(text: str) -> str:
+    if not is_place(text):
+        raise GrammarError(
+            f"there is no saved model {text!r} here",
+            "a terminal has no live Python objects; it takes a file, a folder, s3://… or "
+            "sagemaker:training-job/NAME",
+            "%ggml model --help",
+        )
+    return text
+
+
 def _print_line(line: str) -> None:
     print(line, flush=True)
 
 
 def _lines(error: GgmlError) -> list[str]:
     """The error as a terminal says it: a magic that it names becomes the command."""
-    return MAGIC.sub(_command, str(error)).splitlines()
-
-
-def _command(found: re.Match[str]) -> str:
-    verb = VERBS.get(found[1])
-    return found[0] if verb is not None and verb.live else f"{COMMAND} {found[1]}"
+    return MAGIC.sub(rf"{COMMAND} \1", str(error)).splitlines()
 
 
 if __name__ == "__main__":

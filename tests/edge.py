@@ -91,12 +91,13 @@ def write_model(
 
 def proven(folder: Path, model: Path, rows: Any, outputs: Any) -> tuple[Any, Any, Any]:
     """A model called rain, its conversion and its proof, as packaging takes them."""
-    (folder / "golden.json").write_text(
-        json.dumps({"rows": rows, "outputs": outputs, "tolerance": 1e-5})
-    )
     names = [f"f{at}" for at in range(len(rows[0]))]
-    features = tuple(Feature(name, "m", -1.0, -0.9, 0.9, 1.0) for name in names)
+    features = tuple(Feature(name, "m", -1.0, -0.9, 0.9, 1.0, 0.0) for name in names)
     sha256 = hashlib.sha256(model.read_bytes()).hexdigest()
+    vectors = folder / "reports" / "ai-edge-litert.golden.json"
+    vectors.parent.mkdir(exist_ok=True)
+    golden = {"rows": rows, "outputs": outputs, "tolerance": 1e-5, "file_sha256": sha256}
+    vectors.write_text(json.dumps(golden))
     return (
         SimpleNamespace(
             name="rain",

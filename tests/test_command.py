@@ -48,8 +48,9 @@ def test_help_and_version(capsys: Captured) -> None:
             ["model", "rain", "network"],
             2,
             [
-                "model takes live Python objects, which a terminal does not have",
-                "Next: jupyter lab, and there: %load_ext ggml_magic",
+                "there is no saved model 'network' here: a terminal has no live Python objects; "
+                "it takes a file, a folder, s3://… or sagemaker:training-job/NAME",
+                "Next: ggml model --help",
             ],
         ),
         (
@@ -57,7 +58,7 @@ def test_help_and_version(capsys: Captured) -> None:
             1,
             [
                 "there is no model 'rain' in this workspace: no model was described yet",
-                "Next: %ggml model rain STAGE… --features … --inputs X_train",
+                "Next: ggml model rain STAGE… --features … --inputs X_train",
             ],
         ),
         (
@@ -109,7 +110,7 @@ def test_code_is_a_file(tmp_path: Path) -> None:
     [
         (NotYetError("a", remedy="%ggml convert rain"), "Next: ggml convert rain"),
         (GateError("a", remedy="%%ggml inference rain"), "Next: ggml inference rain"),
-        (NotYetError("a", remedy="%ggml model rain …"), "Next: %ggml model rain …"),
+        (NotYetError("a", remedy="%ggml model rain …"), "Next: ggml model rain …"),
     ],
 )
 def test_remedies_are_commands_where_there_is_one(

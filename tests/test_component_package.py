@@ -160,10 +160,37 @@ def test_without_a_passing_proof_of_this_file_nothing_is_packaged(
     other = SimpleNamespace(**{**vars(report), "file_sha256": "0" * 64})
     with pytest.raises(GateError, match="another file"):
         packaged(workspace, (model, conversion, other))
-    (model.folder / "golden.json").unlink()
+    golden = model.folder / "reports" / "ai-edge-litert.golden.json"
+    golden.write_text(json.dumps({**json.loads(golden.read_text()), "file_sha256": "0" * 64}))
+    with pytest.raises(NotYetError, match="golden vectors .* another file's"):
+        packaged(workspace, facts)
+    golden.unlink()
     with pytest.raises(NotYetError, match="golden"):
         packaged(workspace, facts)
     assert not list(workspace.root.glob("bundles/*/*"))
+
+
+def test_a_forced_component_holds_the_reason(workspace: Workspace, facts: Any) -> None:
+    model, conversion, report = facts
+    failed = SimpleNamespace(**{**vars(report), "passed": False, "reasons": ("3 flips",)})
+    with pytest.raises(GateError, match="3 flips"):
+        packaged(workspace, (model, conversion, failed), force="  ")
+    bundle = packaged(workspace, (model, conversion, failed), force="the field test of May")
+    with zipfile.ZipFile(bundle.root.artifacts[0].path) as archive:
+        assert json.loads(archive.read("component.json"))["forced"] == "the field test of May"
+    assert bundle.forced == "the field test of May" and "FAILED" in str(bundle)
+    assert package.load(workspace, "rain").forced == "the field test of May"
+
+
+def test_force_says_nothing_where_the_proof_passed(workspace: Workspace, facts: Any) -> None:
+    assert packaged(workspace, facts, force="no need").forced is None
+
+
+def test_a_runtime_that_takes_no_tflite_is_no_device_s(workspace: Workspace, facts: Any) -> None:
+    model, conversion, report = facts
+    other = SimpleNamespace(**{**vars(report), "runtime": "tensorflow"})
+    with pytest.raises(PackagingError, match="cannot be packaged for tensorflow"):
+        packaged(workspace, (model, conversion, other))
 
 
 def test_a_full_disk_leaves_nothing_half_written(

@@ -2,20 +2,27 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ggml_magic.device.contract import Contract, ContractBreachError, Decision, Feature
+from ggml_magic.device.contract import (
+    Contract,
+    ContractBreachError,
+    Decision,
+    Feature,
+    Missing,
+)
 
 FINITE = st.floats(width=32, allow_nan=False, allow_infinity=False)
 NAMES = st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=6, unique=True)
 
 
 def contract_of(names: list[str], decision: Decision | None = None) -> Contract:
-    features = tuple(Feature(name, "m", -1.0, -0.9, 0.9, 1.0) for name in names)
+    features = tuple(Feature(name, "m", -1.0, -0.9, 0.9, 1.0, 0.0) for name in names)
     return Contract(features, decision or Decision("threshold", 0.5))
 
 
@@ -51,21 +58,80 @@ def test_a_missing_feature_is_named() -> None:
     NAMES,
     st.one_of(
         st.builds(Decision, st.just("threshold"), FINITE),
-        st.builds(Decision, st.just("value")),
+        st.builds(
+            lambda tolerance: Decision("value", tolerance=tolerance),
+            st.one_of(st.none(), st.floats(0, 1e9, exclude_min=True)),
+        ),
         st.builds(
             lambda classes: Decision("argmax", classes=tuple(classes)),
             st.lists(st.text(min_size=1), min_size=2, max_size=4, unique=True),
         ),
     ),
+    st.sampled_from(["reject", "median"]),
 )
-def test_a_contract_survives_json(names: list[str], decision: Decision) -> None:
-    contract = contract_of(names, decision)
+def test_a_contract_survives_json(names: list[str], decision: Decision, missing: Missing) -> None:
+    contract = replace(contract_of(names, decision), missing=missing)
     assert Contract.from_dict(json.loads(json.dumps(contract.to_dict()))) == contract
 
 
 def test_another_format_is_refused() -> None:
-    with pytest.raises(ContractBreachError, match="format 2"):
-        Contract.from_dict({**contract_of(["a"]).to_dict(), "format": 2})
+    for other in (1, 3, None):
+        with pytest.raises(ContractBreachError, match=f"format {other}"):
+            Contract.from_dict({**contract_of(["a"]).to_dict(), "format": other})
+
+
+def test_dtype_shape_and_policy_are_told_and_must_fit() -> None:
+    told = contract_of(["a", "b"]).to_dict()
+    assert (told["dtype"], told["shape"], told["missing"]) == ("float32", [2], "reject")
+    for change in ({"dtype": "float64"}, {"shape": [3]}, {"missing": "mean"}):
+        with pytest.raises(ContractBreachError, match="not what 2 features are"):
+            Contract.from_dict({**told, **change})
+
+
+READING = st.one_of(FINITE, st.none(), st.just(math.nan))
+
+
+@settings(deadline=None)
+@given(NAMES, st.data())
+def test_under_median_a_missing_reading_is_the_median(
+    names: list[str], data: st.DataObject
+) -> None:
+    contract = medians_of(names)
+    reading = data.draw(st.fixed_dictionaries({}, optional=dict.fromkeys(names, READING)))
+    row = contract.row(reading)
+    for i, feature in enumerate(contract.features):
+        value = reading.get(feature.name)
+        present = value is not None and not math.isnan(value)
+        assert row[0, i] == np.float32(value if present else feature.median)
+
+
+def medians_of(names: list[str]) -> Contract:
+    features = tuple(Feature(n, "m", -1.0, -0.9, 0.9, 1.0, 0.25 * i) for i, n in enumerate(names))
+    return Contract(features, Decision("value"), "median")
+
+
+@pytest.mark.parametrize("bad", [math.inf, -math.inf, 1e39, "1", "", True, [1]])
+def test_under_median_what_is_there_and_wrong_is_still_refused(bad: object) -> None:
+    with pytest.raises(ContractBreachError, match="'b'"):
+        medians_of(["a", "b"]).row({"a": 1.0, "b": bad})
+
+
+TABLE = st.lists(
+    st.lists(st.floats(width=32), min_size=2, max_size=2), min_size=1, max_size=10
+).map(lambda table: np.asarray(table, np.float32))
+
+
+@settings(deadline=None)
+@given(TABLE)
+def test_filled_rows_are_the_same_but_for_nan(rows: np.ndarray) -> None:
+    before = rows.copy()
+    filled = medians_of(["a", "b"]).filled(rows)
+    absent = np.isnan(before)
+    np.testing.assert_array_equal(filled[~absent], before[~absent])
+    assert (filled[:, 0][absent[:, 0]] == 0).all() and (filled[:, 1][absent[:, 1]] == 0.25).all()
+    np.testing.assert_array_equal(rows, before)
+    assert absent.any() or filled is rows
+    assert contract_of(["a", "b"]).filled(rows) is rows
 
 
 def test_each_rule_gives_its_own_answers() -> None:
@@ -79,6 +145,10 @@ def test_each_rule_gives_its_own_answers() -> None:
     value = Decision("value")
     assert value.answers(one).tolist() == one[:, 0].astype(float).tolist()
     assert value.confidence(one) is None
+    assert [str(Decision("value", tolerance=t)) for t in (None, 0.5)] == [
+        "the value",
+        "the value within 0.5",
+    ]
 
 
 def test_values_outside_the_range_of_training_are_marked() -> None:

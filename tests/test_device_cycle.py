@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,11 @@ from hypothesis import strategies as st
 from test_device_contract import contract_of
 
 from ggml_magic.device.context import CallError, ConnectionLostError, Context, NoShadowError
-from ggml_magic.device.contract import Decision, Rows
+from ggml_magic.device.contract import Contract, Decision, Feature, Rows
 from ggml_magic.device.cycle import INTERVAL_SECONDS, SHORTEST_SECONDS, Cycle, interval
 from ggml_magic.device.handlers import Handlers
+
+FEATURE = Feature("b", "m", -1.0, -0.9, 0.9, 1.0, 0.0)
 
 
 class Shadow:
@@ -65,6 +68,32 @@ def test_a_reading_is_answered_in_the_shadow() -> None:
         "rain_reading": {"a": 0.25, "b": 0.5},
         "rain_version": "1.0.0",
     }
+
+
+def test_under_median_a_missing_reading_is_answered_and_shown_as_missing() -> None:
+    shadow = Shadow({"a": 0.25})
+    refused = cycle_of(shadow)
+    refused.once()
+    assert shadow.reported["rain_error"] == "the reading has no 'b'"
+    answered = cycle_of(shadow)
+    features = (answered.context.contract.features[0], replace(FEATURE, median=0.5))
+    answered.context.contract = Contract(features, Decision("threshold", 0.5), "median")
+    for absent in ({"a": 0.25}, {"a": 0.25, "b": None}):
+        answered.handlers = Handlers(read=lambda _, absent=absent: absent)  # type: ignore[misc]  # mypy does not infer a default's type
+        answered.once()
+        assert shadow.reported["rain_prediction"] == 1
+        assert shadow.reported["rain_probability"] == 0.75
+        assert shadow.reported["rain_reading"] == {"a": 0.25}
+        assert "rain_error" not in shadow.reported
+    answered.handlers = Handlers(read=lambda _: {"a": 0.25, "b": math.nan})
+    answered.once()
+    assert shadow.reported["rain_prediction"] == 1
+    assert shadow.reported["rain_reading"] == {"a": 0.25, "b": "nan"}
+    answered.handlers = Handlers(read=lambda _: {"a": 0.25, "b": math.inf})
+    answered.once()
+    assert (
+        "rain_prediction" not in shadow.reported and "'b' is inf" in shadow.reported["rain_error"]
+    )
 
 
 def test_nothing_new_writes_and_says_nothing() -> None:

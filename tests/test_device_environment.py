@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import subprocess
 import sys
 import zipfile
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from ggml_magic.device import environment
+from ggml_magic.errors import EnvironmentBuildError
+from ggml_magic.runtimes import pythons
 
 SECONDS_WHEN_BUILT = 0.15
 
@@ -80,6 +83,22 @@ def test_it_is_built_once_by_two_at_a_time_and_what_a_killed_build_left_is_repla
 
 
 @pytest.mark.real
+def test_another_python_than_this_one_makes_its_own(tmp_path: Path, wheel: Path) -> None:
+    others = environment.Pythons((3, 8), (3, sys.version_info.minor - 1))
+    try:
+        other = pythons.find(others, "this test")
+    except EnvironmentBuildError:
+        pytest.skip(f"there is no {others} on this machine")
+    folder, requirements = tmp_path / "work", locked(tmp_path, wheel)
+    held = environment.build(folder, requirements, other)
+    look = "import sys, tiny; print(*sys.version_info[:2], tiny.ANSWER)"
+    seen = subprocess.run([held, "-I", "-c", look], capture_output=True, text=True)
+    assert seen.stdout == "{} {} 42\n".format(*other.version)
+    assert environment.find(folder, requirements, other) == held
+    assert environment.find(folder, requirements) is None
+
+
+@pytest.mark.real
 def test_a_file_that_is_not_the_locked_one_is_named_and_nothing_stays(
     tmp_path: Path, wheel: Path
 ) -> None:
@@ -116,13 +135,40 @@ def test_a_python_without_venv_is_told_the_line_that_installs_it(
         environment.build(tmp_path / "work", tmp_path / "requirements.txt")
 
 
-def test_a_python_that_is_too_old_is_told_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("says", "why"),
+    [
+        ("3.99 and newer", "too old: the runtime needs Python 3.99 or newer"),
+        ("3.0 to 3.1", "too new: the runtime needs Python 3.0 to 3.1"),
+    ],
+)
+def test_a_python_that_the_lock_is_not_for_is_told_which_is(
+    tmp_path: Path, says: str, why: str
 ) -> None:
-    (tmp_path / "requirements.txt").write_text("")
-    monkeypatch.setattr(environment, "OLDEST_PYTHON", (99, 1))
-    with pytest.raises(environment.BuildError, match=r"too old: the runtime needs 99\.1 or newer"):
+    (tmp_path / "requirements.txt").write_text(f"# For Python {says}. Locked.\n")
+    with pytest.raises(environment.BuildError, match=re.escape(why)):
         environment.build(tmp_path / "work", tmp_path / "requirements.txt")
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_lock_that_says_nothing_is_for_every_python(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("tiny==1.0\n")
+    said = environment.Pythons.of(tmp_path / "requirements.txt")
+    assert said == environment.Pythons() and environment.THIS.version in said
+
+
+@pytest.mark.parametrize("version", [(3, 8), (3, 9), (3, 11)])
+def test_the_ends_of_a_range_are_in_it(version: tuple[int, int]) -> None:
+    wanted = environment.Pythons((3, 8), (3, 11))
+    assert version in wanted
+    assert (3, 7) not in wanted and (3, 12) not in wanted
+
+
+def test_each_version_of_python_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("tiny==1.0\n")
+    pythons = [environment.Python(sys.executable, (3, minor)) for minor in (8, 9)]
+    homes = {environment.home(tmp_path, tmp_path / "requirements.txt", one) for one in pythons}
+    assert len(homes) == 2
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from edge import Device, device, environment
+
+from ggml_magic.runtimes import runtime
+from ggml_magic.runtimes.tflite import TFLITE
 
 pytestmark = pytest.mark.real
 
@@ -72,3 +76,21 @@ def test_a_file_that_was_damaged_is_caught(pi: Device, when: str) -> None:
 def test_a_file_that_is_missing_is_named(pi: Device) -> None:
     (pi.component / "golden.json").unlink()
     assert install(pi) == (1, "", "install failed: golden.json: No such file or directory\n")
+
+
+def test_a_device_with_the_older_runtime_proves_the_model_in_that(pi: Device) -> None:
+    held = runtime.environment(TFLITE).python.parent.parent
+    (pi.work / held.name).symlink_to(held)
+    (pi.component / "requirements.txt").write_bytes(TFLITE.requirements.read_bytes())
+    assert install(pi) == (0, "self-test passed: 3 golden rows\n", "")
+    assert json.loads((pi.work / "proven.txt").read_text())["python"].split("/")[-3] == held.name
+
+
+def test_a_lock_for_another_python_is_refused_before_anything_is_fetched(pi: Device) -> None:
+    lock = pi.component / "requirements.txt"
+    lock.write_text("# For Python 3.0 to 3.1. Locked.\n")
+    code, stdout, stderr = install(pi)
+    assert (code, stdout) == (1, "")
+    assert re.fullmatch(
+        r"install failed: Python 3\.\d+ is too new: the runtime needs Python 3\.0 to 3\.1\n", stderr
+    )

@@ -167,7 +167,7 @@ def test_validate_before_convert(own: Workspace, tmp_path: Path) -> None:
 
 def test_deploy_before_the_proof(proven: Workspace, tmp_path: Path) -> None:
     """A model that is not proven, though its bundle is there, goes nowhere."""
-    (report,) = proven.root.glob("models/rain/*/report.json")
+    (report,) = proven.root.glob("models/rain/*/reports/*.native.json")
     values = json.loads(report.read_text())
     cells = (LOAD, "%ggml sandbox core pi", "%ggml package rain")
     passes(tmp_path, *cells)

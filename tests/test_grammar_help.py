@@ -22,10 +22,9 @@ def test_help_shows_every_verb_and_every_argument(prefix: str) -> None:
                 assert choice in one
 
 
-def test_a_terminal_is_told_what_only_a_notebook_can() -> None:
-    assert "(in a notebook)" in overview("ggml")
-    assert "(in a notebook)" not in overview("%ggml")
-    assert usage(VERBS["model"], "ggml").startswith("%ggml model NAME STAGE…")
+def test_a_terminals_example_has_no_live_objects() -> None:
+    assert "ggml model rain rain.keras --features" in usage(VERBS["model"], "ggml")
+    assert "%ggml model rain scaler network --features" in usage(VERBS["model"], "%ggml")
 
 
 def test_a_terminals_examples_name_files() -> None:

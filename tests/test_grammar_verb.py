@@ -27,7 +27,6 @@ def test_usage_says_what_can_be_left_out_or_repeated() -> None:
 def test_a_seam_is_no_part_of_a_line() -> None:
     assert [a.name for a in VERB.positional] == ["field", "seeds"]
     assert [a.name for a in VERB.options] == ["row_width", "deep"]
-    assert not VERB.live
 
 
 def test_a_call_gives_places_names_and_seams() -> None:

@@ -33,6 +33,15 @@ def test_the_value_itself() -> None:
     assert parse(" value ") == Decision("value")
 
 
+@settings(deadline=None)
+@given(st.floats(0, 1e30, exclude_min=True))
+def test_the_value_within_a_tolerance(tolerance: float) -> None:
+    read = parse(f"value within {tolerance!r}")
+    assert (
+        read == parse(f" value  within   {tolerance!r} ") == Decision("value", tolerance=tolerance)
+    )
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -49,6 +58,14 @@ def test_the_value_itself() -> None:
         "maximum a,b",
         "values",
         ">= 0.5 0.6",
+        "value within",
+        "value within x",
+        "value within 0",
+        "value within -1",
+        "value within nan",
+        "value within inf",
+        "value 0.5",
+        "value within 0.5 degC",
     ],
 )
 def test_text_that_is_no_decision(text: str) -> None:

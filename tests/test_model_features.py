@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ggml_magic.device.contract import Contract, Decision
-from ggml_magic.errors import GrammarError
+from ggml_magic.errors import GrammarError, MissingValuesError
 from ggml_magic.model.features import (
     MODEL_NAME,
     Declared,
@@ -105,6 +105,19 @@ def test_training_rows_lie_in_their_own_range(values: list[list[float]]) -> None
     rows = np.asarray(values, dtype=np.float32)
     features = measured(parse("a:hPa,b"), rows)
     for feature in features:
-        assert feature.minimum <= feature.p01 <= feature.p99 <= feature.maximum
+        assert feature.minimum <= feature.p01 <= feature.median <= feature.p99 <= feature.maximum
     assert not Contract(features, Decision("value")).outside(rows).any()
     assert [(f.name, f.unit) for f in features] == [("a", "hPa"), ("b", "")]
+
+
+def test_what_is_missing_does_not_count() -> None:
+    rows = np.asarray([[1, np.nan], [np.nan, 5], [3, 7], [8, np.nan]], dtype=np.float32)
+    a, b = measured(parse("a,b"), rows)
+    assert (a.minimum, a.median, a.maximum) == (1.0, 3.0, 8.0)
+    assert (b.minimum, b.median, b.maximum) == (5.0, 6.0, 7.0)
+
+
+def test_a_feature_that_no_row_has() -> None:
+    with pytest.raises(MissingValuesError, match="no row has a value of 'b'") as caught:
+        measured(parse("a,b"), np.asarray([[1, np.nan]], dtype=np.float32))
+    assert caught.value.remedy

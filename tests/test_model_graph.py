@@ -96,3 +96,28 @@ def test_a_tensor_of_another_graph_is_refused(tf: Any, tmp_path: Path) -> None:
     keeping(tf.constant(ROWS))
     with pytest.raises(UnsupportedStageError, match="a tensor that another traced function made"):
         proven([lambda x: x + kept[0]], tmp_path)
+
+
+def test_the_rounding_of_float32_is_called_that(tf: Any, tmp_path: Path) -> None:
+    times = np.random.default_rng(0).normal(1.6e9, 2e5, size=(200, 3)).astype(np.float32)
+    # numpy subtracts in float64; float32's steps at 1.6e9 are 128 apart
+    middle = np.full(3, 1.6e9 + 40)
+
+    def standardised(x: Any) -> Any:
+        return (x - middle) / 2e5
+
+    export(fuse([standardised], 3), tmp_path)
+    with pytest.raises(UnsupportedStageError, match="the rounding of float32") as caught:
+        prove([standardised], tmp_path, times)
+    assert "subtract a constant" in caught.value.remedy
+
+
+def test_a_scaler_that_lies_is_found_out(tf: Any, tmp_path: Path) -> None:
+    from sklearn.preprocessing import StandardScaler
+
+    class Own(StandardScaler):  # type: ignore[misc]  # sklearn is untyped here
+        def transform(self, rows: Any) -> Any:
+            return super().transform(rows) * 2
+
+    with pytest.raises(UnsupportedStageError, match="does not answer as the stages did"):
+        proven([Own().fit(ROWS)], tmp_path)

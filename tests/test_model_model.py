@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +23,7 @@ from ggml_magic.errors import (
     UnsupportedStageError,
 )
 from ggml_magic.model.model import MODELS, EdgeModel, describe, load
-from ggml_magic.workspace import Workspace, read_json
+from ggml_magic.workspace import Workspace, read_json, write_json
 
 FEATURES = "pressure:hPa,temperature:degC,humidity:%"
 # Run in this process and in a fresh one: the same weights under other automatic names.
@@ -179,6 +180,8 @@ def test_every_change_changes_the_sha(
         described(inputs=wider).sha256,
         described(decide=">= 0.31").sha256,
         described(decide="value").sha256,
+        described(decide="value within 0.5").sha256,
+        described(missing="median").sha256,
     ]
     assert len(set(shas)) == len(shas)
 
@@ -199,6 +202,8 @@ def test_mistakes_are_one_sentence_and_leave_nothing(
 ) -> None:
     missing = kit.rows.copy()
     missing[7, 1] = np.nan
+    infinite, without = kit.rows.copy(), kit.rows.copy()
+    infinite[7, 1], without[:, 2] = np.inf, np.nan
     scaler, network = kit.made()
     mistakes: list[tuple[dict[str, Any], type[GgmlError], str]] = [
         ({"name": "Rain"}, GrammarError, "cannot be called 'Rain'"),
@@ -206,7 +211,11 @@ def test_mistakes_are_one_sentence_and_leave_nothing(
         ({"features": "rain_error,a,b"}, GrammarError, "rain_error"),
         ({"decide": "> 1"}, GrammarError, "cannot read the decision"),
         ({"stages": []}, UnsupportedStageError, "no stage"),
-        ({"stages": ["network"]}, UnsupportedStageError, "a str cannot be a stage"),
+        ({"stages": ["network"]}, GgmlError, "there is no file 'network'"),
+        ({"stages": [3]}, UnsupportedStageError, "an int cannot be a stage"),
+        ({"missing": "mean"}, GrammarError, "a missing value cannot be 'mean'"),
+        ({"missing": "median", "inputs": infinite}, MissingValuesError, "infinity in temperature"),
+        ({"missing": "median", "inputs": without}, MissingValuesError, "no row has a value of"),
         ({"features": "a,b"}, FeatureMismatchError, "inputs has 3 columns"),
         ({"inputs": kit.rows[:, :2]}, FeatureMismatchError, "inputs has 2 columns"),
         (
@@ -230,7 +239,7 @@ def test_mistakes_are_one_sentence_and_leave_nothing(
     for changes, error, match in mistakes:
         with pytest.raises(error, match=match) as caught:
             described(**changes)
-        assert type(caught.value) is error
+        assert type(caught.value) is error or error is GgmlError
         assert caught.value.what and caught.value.remedy
         assert len(str(caught.value).splitlines()) == 2
     assert not list((workspace.root / MODELS).rglob("*.*"))
@@ -246,3 +255,133 @@ def test_a_folder_that_is_not_whole_is_told_and_mended(
         load(workspace, "rain")
     assert described() == load(workspace, "rain")
     assert read_json(workspace.root / MODELS / "rain" / "model.json") == {"current": model.sha256}
+
+
+@pytest.mark.real
+def test_a_missing_value_is_the_median_from_describing_on(
+    described: Callable[..., EdgeModel], kit: SimpleNamespace
+) -> None:
+    holes = kit.rows.copy()
+    holes[::7, 1] = np.nan
+    with pytest.raises(MissingValuesError, match="--missing median"):
+        described(inputs=holes)
+    model = described(inputs=holes, missing="median")
+    median = np.float32(np.nanmedian(holes[:, 1]))
+    assert model.contract.missing == "median"
+    assert model.contract.features[1].median == pytest.approx(float(median), rel=1e-6)
+    assert np.isfinite(model.sample()[0]).all()
+    assert "median in training" in str(model)
+
+
+@pytest.mark.real
+def test_a_model_of_an_earlier_version_must_be_described_again(
+    described: Callable[..., EdgeModel], workspace: Workspace
+) -> None:
+    model = described()
+    path = model.folder / "model.json"
+    now = read_json(path)
+    for earlier in (
+        {**now, "format": 1},
+        {**now, "contract": {**now["contract"], "format": 1}},
+    ):
+        write_json(path, earlier)
+        with pytest.raises(NotYetError, match="described by an earlier version") as caught:
+            load(workspace, "rain")
+        assert caught.value.remedy.startswith("%ggml model rain ")
+        assert len(str(caught.value).splitlines()) == 2
+
+
+@pytest.mark.real
+def test_the_scaler_at_the_head_is_found_and_kept(
+    described: Callable[..., EdgeModel], workspace: Workspace, kit: SimpleNamespace
+) -> None:
+    model = described()
+    assert model.scaling is not None and load(workspace, "rain").scaling == model.scaling
+    np.testing.assert_allclose(model.scaling.scale, [1 / 8, 1 / 9, 1 / 20], rtol=1e-4)
+    assert described(kit.made()[1:]).scaling is None
+
+
+@pytest.mark.real
+def test_scikit_and_numpy_and_keras_are_one_model(
+    described: Callable[..., EdgeModel], workspace: Workspace, kit: SimpleNamespace
+) -> None:
+    from sklearn.compose import ColumnTransformer
+    from sklearn.preprocessing import MinMaxScaler, StandardScaler
+
+    frame = pd.DataFrame(kit.rows, columns=["pressure", "temperature", "humidity"])
+    scaler = ColumnTransformer(
+        [("h", MinMaxScaler(), ["humidity"])], remainder=StandardScaler()
+    ).fit(frame)
+    model = described([scaler, np.tanh, kit.made()[1]], inputs=frame)
+    expected = kit.made()[1](np.tanh(scaler.transform(frame)).astype(np.float32))
+    np.testing.assert_allclose(
+        model.sample()[1][[0, -1]], expected.numpy()[[0, -1]], rtol=1e-5, atol=1e-6
+    )
+    assert model.provenance.scikit_learn and model.provenance.numpy == np.__version__
+    assert model.proof is not None and model.proof.max_abs_diff < 1e-5
+    with pytest.raises(FeatureMismatchError, match="was fitted on pressure, temperature"):
+        described([scaler], features="temperature,pressure,humidity", decide="argmax a,b,c")
+
+
+@pytest.mark.real
+def test_what_a_stage_notes_is_on_the_card(
+    described: Callable[..., EdgeModel], workspace: Workspace, kit: SimpleNamespace
+) -> None:
+    network = kit.made()[1]
+
+    class Opened:
+        name, variables, notes = "old", network.variables, ("read through its graph",)
+
+        def __call__(self, x: Any) -> Any:
+            return network(x)
+
+    model = described([Opened()])
+    assert model.notes == ("read through its graph",) == load(workspace, "rain").notes
+    assert "read through its graph" in str(model)
+
+
+@pytest.mark.real
+def test_a_ready_file_is_its_own_source(
+    described: Callable[..., EdgeModel], workspace: Workspace, kit: SimpleNamespace, tmp_path: Path
+) -> None:
+    import tensorflow as tf
+
+    path = tmp_path / "today.tflite"
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(described().saved_model))
+    path.write_bytes(converter.convert())
+    model = described([str(path)])
+    assert model.ready is not None and model.ready.read_bytes() == path.read_bytes()
+    assert model.ready.parent == model.folder and not model.saved_model.exists()
+    assert not model.stages and model.proof is None and load(workspace, "rain") == model
+    _, outputs = model.sample()
+    np.testing.assert_allclose(outputs, described().sample()[1], rtol=1e-5, atol=1e-6)
+    assert "ready file 'today.tflite' (3 → 1)" in str(model) and "taken as it is" in str(model)
+    again = described([path])
+    assert again.sha256 == model.sha256
+    assert described([path], decide=">= 0.4").sha256 != model.sha256
+    # one byte behind the flatbuffer is another file, though it answers the same
+    path.write_bytes(path.read_bytes() + b"\0")
+    assert described([path]).sha256 != model.sha256
+    with pytest.raises(FeatureMismatchError, match="takes 3 features: the contract gives 2"):
+        described([path], features="a,b", inputs=kit.rows[:, :2])
+    with pytest.raises(ContractError, match="1 output"):
+        described([path], decide="argmax a,b")
+
+
+@pytest.mark.real
+def test_what_is_in_the_cloud_is_fetched(
+    described: Callable[..., EdgeModel], kit: SimpleNamespace, workspace: Workspace
+) -> None:
+    asked: list[tuple[str, Path]] = []
+
+    def fetch(where: str, folder: Path) -> Path:
+        asked.append((where, folder))
+        path = folder / "network.keras"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # Keras 3.15 beside numpy 2.4
+            kit.made()[1].save(path)
+        return path
+
+    model = described([kit.made()[0], "s3://bucket/network.keras"], fetch=fetch)
+    assert asked == [("s3://bucket/network.keras", workspace.root / "sources" / "rain")]
+    assert model.sha256 == described().sha256

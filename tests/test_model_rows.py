@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ggml_magic.device.contract import Contract, Decision, Feature
+from ggml_magic.device.contract import Contract, Decision, Feature, Missing
 from ggml_magic.errors import (
     ContractError,
     FeatureMismatchError,
@@ -17,7 +18,7 @@ from ggml_magic.errors import (
     MissingValuesError,
     UnknownNameError,
 )
-from ggml_magic.model.rows import rows
+from ggml_magic.model.rows import BLOCK_ROWS, rows
 
 NAMES = ("pressure", "temperature", "humidity")
 ROW = st.lists(st.floats(-1e6, 1e6, width=32), min_size=3, max_size=3)
@@ -38,7 +39,7 @@ def test_every_way_to_give_rows_gives_the_same_rows(
 
 
 def test_a_contract_says_the_names() -> None:
-    contract = Contract(tuple(Feature(n, "", 0, 0, 1, 1) for n in NAMES), Decision("value"))
+    contract = Contract(tuple(Feature(n, "", 0, 0, 1, 1, 0.5) for n in NAMES), Decision("value"))
     frame = pd.DataFrame({"humidity": [3], "temperature": [2], "pressure": [1]})
     assert rows(frame, contract).tolist() == [[1.0, 2.0, 3.0]]
 
@@ -129,3 +130,66 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     fails(str(csv), ContractError, "no rows")
     csv.write_text("")
     fails(str(csv), FeatureMismatchError, "no column")
+
+
+UNITS = ("hPa", "degC", "%")
+MEDIANS = (1013.0, 12.0, 65.0)
+
+
+def described(missing: Missing = "reject") -> Contract:
+    features = tuple(
+        Feature(*named, 0, 0, 1, 1, median)
+        for *named, median in zip(NAMES, UNITS, MEDIANS, strict=True)
+    )
+    return Contract(features, Decision("value"), missing)
+
+
+def test_units_are_the_contracts_afterwards() -> None:
+    given = np.asarray([[101300, 285.15, 0.65]], dtype=np.float32)
+    for units in (
+        "pressure:Pa, temperature:K, humidity:fraction",
+        {"pressure": "Pa", "temperature": "K", "humidity": "fraction"},
+    ):
+        np.testing.assert_allclose(
+            rows(given, described(), units=units), [[1013, 12, 65]], rtol=1e-6
+        )
+    assert given[0, 0] == 101300
+    with pytest.raises(ContractError, match="'pressure' cannot be turned from 'm' into 'hPa'"):
+        rows(given, described(), units="pressure:m")
+
+
+def test_under_median_nan_is_filled_and_infinity_refused() -> None:
+    given = np.asarray([[1, np.nan, 3], [np.nan, 5, 6]], dtype=np.float32)
+    assert rows(given, described("median")).tolist() == [[1, 12, 3], [1013, 5, 6]]
+    frame = pd.DataFrame(given, columns=list(NAMES))
+    assert rows(frame, described("median")).tolist() == [[1, 12, 3], [1013, 5, 6]]
+    # the median is in the contract's unit already
+    kelvin = rows(given + 273.15, described("median"), units="temperature:K")
+    np.testing.assert_allclose(kelvin[:, 1], [12, 5], atol=1e-3)
+    given[0, 0] = np.inf
+    with pytest.raises(MissingValuesError, match="infinity in pressure"):
+        rows(given, described("median"))
+    with pytest.raises(MissingValuesError, match="--missing median"):
+        rows(given, described("reject"))
+
+
+def test_float32_rows_pass_without_a_copy_and_others_with_one() -> None:
+    count = 20 * BLOCK_ROWS
+    table = np.ones((count, 3), dtype=np.float32)
+    frame = pd.DataFrame(np.ones((count, 3)), columns=list(NAMES))
+    for values, copies in ((table, 0), (table.astype(np.float64), 1), (frame, 1)):
+        tracemalloc.start()
+        result = rows(values, described())
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert np.shares_memory(result, table) == (copies == 0)
+        assert peak < copies * table.nbytes + table.nbytes / 2
+    table[-1, 2] = np.nan
+    with pytest.raises(MissingValuesError, match=f"first row {count - 1:}"):
+        rows(table, described())
+
+
+def test_a_memory_map_stays_one(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.ones((5, 3), dtype=np.float32))
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    assert np.shares_memory(rows(mapped, described()), mapped)

@@ -62,14 +62,24 @@ def test_known_names_are_the_persons_own() -> None:
     assert NAMES.known() == ("X_train", "X_test", "parts")
 
 
-def test_data_may_be_a_file_and_stages_may_not(tmp_path: Path) -> None:
+def test_data_may_be_a_file_of_rows(tmp_path: Path) -> None:
     rows = tmp_path / "rows.csv"
     rows.write_text("a\n1\n")
     assert NAMES.look(INPUTS, str(rows)) == rows
     with pytest.raises(UnknownNameError, match="there is no file"):
         NAMES.look(INPUTS, str(tmp_path / "gone.npy"))
-    with pytest.raises(UnknownNameError, match="is not a Python name"):
-        NAMES.look(STAGES, str(rows))
+
+
+def test_a_stage_may_be_where_a_saved_model_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert NAMES.look(STAGES, "s3://bucket/model.tar.gz") == "s3://bucket/model.tar.gz"
+    assert NAMES.look(STAGES, "net.keras") == "net.keras"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "X_train").mkdir()
+    assert NAMES.look(STAGES, "X_train") == 1, "a name of the notebook wins over a folder"
+    with pytest.raises(UnknownNameError, match="there is no 'netwrok'"):
+        NAMES.look(STAGES, "netwrok")
 
 
 def test_code_is_a_files(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ from ggml_magic.workspace import Workspace
 COMPONENT = "com.example.Rain.Inference"
 NAMES = ("pressure", "humidity")
 CONTRACT = Contract(
-    tuple(Feature(name, "", -1e30, -1e30, 1e30, 1e30) for name in NAMES),
+    tuple(Feature(name, "", -1e30, -1e30, 1e30, 1e30, 0.0) for name in NAMES),
     Decision("threshold", at=0.5),
 )
 MODEL = EdgeModel(

@@ -9,17 +9,19 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from ggml_magic.device.contract import Decision, Rows
-from ggml_magic.validate.compare import compare, margins, task
+from ggml_magic.model import decide
+from ggml_magic.validate import compare as comparing
+from ggml_magic.validate.compare import Distinct, codes, compare, flipped, margins, peak
 
 HALF = Decision("threshold", 0.5)
 VALUE = Decision("value")
 NOYES = Decision("argmax", classes=("no", "yes"))
 THREE = Decision("argmax", classes=("a", "b", "c"))
-OUTPUTS = arrays(
-    np.float32,
-    st.tuples(st.integers(1, 40), st.just(3)),
-    elements=st.floats(-10, 10, width=32),
-)
+COUNTS = st.shared(st.integers(1, 40), key="rows")
+FINITE = st.floats(-10, 10, width=32)
+ANY = st.floats(width=32) | st.sampled_from([0.0, -0.0, 0.25, 0.5])
+OUTPUTS = arrays(np.float32, st.tuples(COUNTS, st.just(3)), elements=FINITE)
+WILD = arrays(np.float32, st.tuples(COUNTS, st.just(3)), elements=ANY)
 
 
 def column(*values: float) -> Rows:
@@ -31,88 +33,133 @@ def column(*values: float) -> Rows:
 def test_the_same_outputs_differ_in_nothing(outputs: Rows) -> None:
     for decision, given_to in ((HALF, outputs[:, :1]), (VALUE, outputs[:, :1]), (THREE, outputs)):
         same = compare(decision, given_to, given_to.copy(), 0.0)
-        assert len(same.flips) == 0 and same.max_abs_diff == same.mean_abs_diff == 0
-        assert same.not_finite == 0 and not same.constant
-        assert same.distinct_outputs == len(np.unique(given_to, axis=0))
+        assert same.flip_count == len(same.flips) == 0 and same.flip_margin == 0
+        assert same.max_abs_diff == same.mean_abs_diff == same.p99_abs_diff == 0
+        assert same.not_finite == 0
+        assert same.distinct_outputs == len(np.unique(given_to + np.float32(0), axis=0))
+        assert same.constant == same.source_constant == (same.distinct_outputs == 1)
+
+
+@settings(deadline=None)
+@given(WILD, WILD, st.integers(1, 12))
+def test_chunks_tell_what_the_whole_tells(one: Rows, other: Rows, chunk: int) -> None:
+    for decision in (HALF, VALUE, THREE):
+        width = decision.outputs_needed()
+        sides = one[:, :width], other[:, :width]
+        whole = compare(decision, *sides, 0.125)
+        parts = compare(decision, *sides, 0.125, chunk_rows=chunk)
+        np.testing.assert_array_equal(whole.flips, parts.flips)
+        for name in comparing.Comparison.__dataclass_fields__:
+            if name not in ("flips", "mean_abs_diff"):
+                np.testing.assert_equal(getattr(whole, name), getattr(parts, name))
+        assert parts.mean_abs_diff == pytest.approx(whole.mean_abs_diff, rel=1e-12)
+
+
+@settings(deadline=None)
+@given(WILD, WILD)
+def test_flips_are_those_of_the_decision(one: Rows, other: Rows) -> None:
+    for decision in (HALF, THREE):
+        width = decision.outputs_needed()
+        sides = one[:, :width], other[:, :width]
+        wanted = decide.flipped(decision, *sides, 0.1)
+        np.testing.assert_array_equal(flipped(decision, *sides, 0.1), wanted)
+        np.testing.assert_array_equal(compare(decision, *sides, 0.1).flips, np.flatnonzero(wanted))
+        back = compare(decision, *reversed(sides), 0.1)
+        np.testing.assert_array_equal(back.flips, np.flatnonzero(wanted))
 
 
 @settings(deadline=None)
 @given(OUTPUTS, OUTPUTS)
-def test_flips_are_symmetric_and_differences_too(one: Rows, other: Rows) -> None:
-    count = min(len(one), len(other))
-    one, other = one[:count], other[:count]
-    there, back = compare(THREE, one, other, 0.0), compare(THREE, other, one, 0.0)
-    np.testing.assert_array_equal(there.flips, back.flips)
-    assert there.max_abs_diff == back.max_abs_diff
-    assert (there.flips == np.flatnonzero(one.argmax(axis=1) != other.argmax(axis=1))).all()
+def test_values_flip_beyond_the_tolerance(one: Rows, other: Rows) -> None:
+    sides = one[:, :1], other[:, :1]
+    np.testing.assert_array_equal(flipped(VALUE, *sides, 0.5), decide.flipped(VALUE, *sides, 0.5))
+    assert flipped(VALUE, column(1.0, 1.0), column(math.nan, math.inf), 9.0).all()
+
+
+@settings(deadline=None)
+@given(OUTPUTS, OUTPUTS)
+def test_figures_are_those_of_numpy(one: Rows, other: Rows) -> None:
+    compared = compare(THREE, one, other, 0.0)
+    difference = np.abs(one - other)
+    assert compared.max_abs_diff == difference.max()
+    assert compared.mean_abs_diff == pytest.approx(difference.mean(dtype=np.float64))
+    exact = float(np.quantile(difference, 0.99, method="inverted_cdf"))
+    assert exact * (1 - 1 / 512) - 1e-40 <= compared.p99_abs_diff <= exact
+    assert compared.source_peak == np.abs(one).max() == peak(one)
+
+
+@settings(deadline=None)
+@given(WILD)
+def test_codes_are_the_answers(outputs: Rows) -> None:
+    np.testing.assert_array_equal(codes(HALF, outputs[:, :1]), HALF.answers(outputs[:, :1]))
+    names = np.asarray(THREE.classes, dtype=object)[codes(THREE, outputs)]
+    np.testing.assert_array_equal(names, THREE.answers(outputs))
+
+
+@settings(deadline=None)
+@given(WILD)
+def test_different_outputs_are_counted_as_a_set_would(outputs: Rows) -> None:
+    for width in (1, 3):
+        seen = {
+            tuple("nan" if math.isnan(v) else v for v in row) for row in outputs[:, :width].tolist()
+        }
+        counted = Distinct(10_000)
+        counted.add(outputs[: len(outputs) // 2, :width])
+        counted.add(outputs[len(outputs) // 2 :, :width])
+        assert counted.count == len(seen)
+
+
+def test_counting_stops_at_the_cap() -> None:
+    counted = Distinct(100)
+    for start in range(0, 10_000, 90):
+        counted.add(np.arange(start, start + 90, dtype=np.float32).reshape(-1, 1))
+    assert counted.count == 100
 
 
 def test_a_flip_is_found_where_it_is() -> None:
     compared = compare(HALF, column(0.1, 0.6, 0.5), column(0.2, 0.4, 0.5), 1.0)
-    assert compared.flips.tolist() == [1]
+    assert compared.flips.tolist() == [1] and compared.flip_count == 1
     assert compared.max_abs_diff == pytest.approx(0.2)
     assert compared.mean_abs_diff == pytest.approx(0.1)
+    assert compared.flip_margin == pytest.approx(0.1)
+
+
+def test_the_worst_flips_are_kept_and_all_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparing, "FLIPS_KEPT", 10)
+    source = column(*np.zeros(1000))
+    edge = column(*(0.5 + np.random.default_rng(3).permutation(1000) / 4000))
+    for chunk in (7, 64, 1000):
+        compared = compare(HALF, source, edge, 1.0, chunk_rows=chunk)
+        assert compared.flip_count == 1000
+        assert compared.flips.tolist() == sorted(edge[:, 0].argsort()[-10:].tolist())
+    edge[500] = np.nan  # decided as the zeros are, so no flip
+    edge[501] = np.inf
+    assert 501 in compare(HALF, source, edge, 1.0).flips
 
 
 def test_a_constant_answer_is_seen_even_without_a_flip() -> None:
     assert compare(HALF, column(0.1, 0.2, 0.3), column(0.2, 0.2, 0.2), 1.0).constant
-    assert not compare(HALF, column(0.2, 0.2), column(0.2, 0.2), 1.0).constant
+    both = compare(HALF, column(0.2, 0.2), column(0.2, 0.2), 1.0)
+    assert both.constant and both.source_constant
     two = np.asarray([[0.3, 0.7], [0.4, 0.6]], dtype=np.float32)
     assert compare(NOYES, two, two[[0, 0]], 1.0).constant
+    assert not compare(NOYES, two, two[[0, 0]], 1.0).source_constant
 
 
 def test_nan_counts_as_infinitely_far() -> None:
     compared = compare(HALF, column(0.1, 0.2, 0.3), column(0.1, np.nan, np.inf), 1.0)
     assert compared.not_finite == 2 and math.isinf(compared.max_abs_diff)
-    assert math.isinf(compared.mean_abs_diff)
+    assert math.isinf(compared.mean_abs_diff) and math.isinf(compared.p99_abs_diff)
     broken = compare(HALF, column(0.1, 0.2), column(np.nan, np.nan), 1.0)
     assert broken.constant and broken.distinct_outputs == 1
-    assert compare(HALF, column(np.nan), column(np.nan), 1.0).not_finite == 1
+    both = compare(HALF, column(np.nan), column(np.nan), 1.0)
+    assert both.not_finite == both.source_not_finite == 1
+    assert peak(column(np.nan, -3.0, np.inf)) == 3.0 and peak(column(np.nan)) == 0.0
 
 
 def test_shapes_must_agree() -> None:
     with pytest.raises(ValueError, match="shapes"):
         compare(HALF, column(0.1, 0.2), column(0.1), 1.0)
-
-
-def test_accuracy_stands_beside_the_majority() -> None:
-    figures = task(HALF, column(0.9, 0.1, 0.9, 0.1), np.asarray([1, 0, 0, 0]))
-    assert (figures.accuracy, figures.majority) == (0.75, 0.75)
-    assert (figures.precision, figures.recall) == (0.5, 1.0)
-
-
-def test_names_of_two_classes_have_precision_and_recall_of_the_second() -> None:
-    edge = np.asarray([[0.2, 0.8], [0.6, 0.4], [0.1, 0.9]], dtype=np.float32)
-    labels = np.asarray(["yes", "yes", "no"], dtype=object)
-    figures = task(NOYES, edge, labels)
-    assert figures.accuracy == pytest.approx(1 / 3)
-    assert (figures.precision, figures.recall) == (0.5, 0.5)
-
-
-def test_figures_that_would_divide_by_nothing_are_none() -> None:
-    never = task(HALF, column(0.1, 0.1), np.asarray([0, 1]))
-    assert never.precision is None and never.recall == 0.0
-    three = task(THREE, np.eye(3, dtype=np.float32), np.asarray(list("abc"), dtype=object))
-    assert three.accuracy == 1.0 and three.precision is three.recall is None
-
-
-def test_values_have_an_error_beside_the_medians() -> None:
-    figures = task(VALUE, column(1.0, 2.0, 12.0), np.asarray([1.0, 3.0, 10.0]))
-    assert figures.mean_abs_error == pytest.approx(1.0)
-    assert figures.baseline_abs_error == pytest.approx(3.0)  # 2, 0 and 7 from the median 3
-    assert figures.accuracy is figures.majority is figures.precision is figures.recall is None
-
-
-def test_decisions_have_no_mean_error() -> None:
-    figures = task(HALF, column(0.9), np.asarray([1]))
-    assert figures.accuracy == 1.0
-    assert figures.mean_abs_error is figures.baseline_abs_error is None
-
-
-def test_an_error_without_a_number_is_told_and_does_not_warn() -> None:
-    figures = task(VALUE, column(np.nan, 1.0), np.asarray([1.0, 1.0]))
-    assert figures.mean_abs_error is not None and math.isnan(figures.mean_abs_error)
-    assert task(VALUE, column(np.inf), np.asarray([np.inf])).baseline_abs_error is not None
 
 
 def test_margins_are_the_way_to_the_other_decision() -> None:

@@ -11,12 +11,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_validate_report import FAILED, PASSED
 
 from ggml_magic.convert.convert import Conversion, convert
-from ggml_magic.device.contract import Decision, Rows
+from ggml_magic.convert.variants import FLOAT32
+from ggml_magic.device.contract import Contract, Decision, Feature
 from ggml_magic.errors import (
     ContractError,
     EdgeRuntimeError,
+    EnvironmentBuildError,
     FeatureMismatchError,
     GateError,
     GgmlError,
@@ -28,60 +33,13 @@ from ggml_magic.model.graph import SIGNATURE, export, fuse
 from ggml_magic.model.model import EdgeModel, describe
 from ggml_magic.model.model import load as load_model
 from ggml_magic.model.training import tensorflow
-from ggml_magic.validate.compare import compare
-from ggml_magic.validate.limits import parse_flips
-from ggml_magic.validate.validate import (
-    GOLDEN_FILE,
-    REPORT_FILE,
-    gate,
-    load,
-    reasons_against,
-    validate,
-)
+from ggml_magic.runtimes import runtime as runtimes
+from ggml_magic.validate import kept
+from ggml_magic.validate.validate import asked_rows, gate, is_doubtful, load, outside, validate
 from ggml_magic.workspace import Workspace, read_json
 
 RANDOM = np.random.default_rng(4)
 ROWS = RANDOM.normal([1013, 12, 65], [8, 9, 20], (3000, 3)).astype(np.float32)
-HALF = Decision("threshold", 0.5)
-
-
-def column(*values: float) -> Rows:
-    return np.asarray(values, dtype=np.float32).reshape(-1, 1)
-
-
-def reasons(decision: Decision, source: Rows, edge: Rows, flips: str, tolerance: float) -> str:
-    compared = compare(decision, source, edge, tolerance)
-    return "; ".join(reasons_against(decision, source, compared, parse_flips(flips), tolerance))
-
-
-def test_the_gate_opens_within_its_limits() -> None:
-    assert reasons(HALF, column(0.1, 0.9), column(0.1, 0.9), "0%", 1e-9) == ""
-    assert reasons(HALF, column(0.1, 0.9), column(0.6, 0.9), "1", 1.0) == ""
-    assert reasons(HALF, column(0.1, 0.9), column(0.6, 0.9), "50%", 1.0) == ""
-    assert reasons(Decision("value"), column(5, 6), column(5.05, 6), "0%", 0.1) == ""
-
-
-def test_each_reason_against_is_told() -> None:
-    flips = reasons(HALF, column(0.1, 0.9), column(0.6, 0.9), "0%", 1.0)
-    assert flips == "1 of 2 decisions flips (50.00%), and 0% may"
-    assert "an output differs by 0.2, and 0.1 is allowed" in reasons(
-        HALF, column(0.1, 0.9), column(0.3, 0.9), "0%", 0.1
-    )
-    assert "one answer to every row" in reasons(
-        HALF, column(0.1, 0.2), column(0.2, 0.2), "100%", 1.0
-    )
-    assert "NaN or infinity to 1 row" in reasons(
-        HALF, column(0.1, 0.9), column(np.nan, 0.9), "100%", 1.0
-    )
-    value = reasons(Decision("value"), column(5, 6), column(5.2, 6), "0%", 0.1)
-    assert value == "1 of 2 answers differs by more than 0.1 (50.00%), and 0% may"
-
-
-def test_flips_on_the_boundary_itself_are_told_as_such() -> None:
-    below = np.nextafter(np.float32(0.5), np.float32(0))
-    told = reasons(HALF, column(0.5, 0.9), column(float(below), 0.9), "0%", 1e-4)
-    assert "move the threshold off the data" in told
-    assert "move" not in reasons(HALF, column(0.6, 0.9), column(0.4, 0.9), "0%", 1.0)
 
 
 @dataclass(frozen=True)
@@ -102,7 +60,6 @@ class Kit:
         with pytest.raises(GateError) as caught:
             self.validate(conversion, **changes)
         assert not load(self.workspace, self.model).passed
-        assert not (self.model.folder / GOLDEN_FILE).exists()
         with pytest.raises(GateError):
             gate(self.workspace, self.model, conversion or self.conversion)
         return caught.value
@@ -152,22 +109,32 @@ def test_a_true_conversion_passes(kit: Kit) -> None:
     labels = (source[:, 0] >= 0.52).astype(int)
     labels[:30] = 1 - labels[:30]
     report = kit.validate(labels=labels)
-    assert report.passed and report.flips == () and report.reasons == ()
+    assert report.passed and report.flip_count == len(report.flips) == 0 and report.reasons == ()
     assert report.rows == 3000 and report.distinct_outputs > 2000
     assert report.max_abs_diff < 1e-5 and report.tolerance == 1e-4
-    assert report.out_of_range_share == 0.0
+    assert report.out_of_range_share == 0.0 and set(report.out_of_range.values()) == {0.0}
+    assert 0 <= report.mean_abs_diff <= report.p99_abs_diff <= report.max_abs_diff
+    assert report.source_accuracy == report.accuracy and report.auc is not None
+    assert report.suspects == () and report.variant == FLOAT32
+    assert (report.features, report.outputs, report.boundary) == (3, 1, 0.52)
     assert report.accuracy == pytest.approx(0.99, abs=0.001)
     assert report.majority == pytest.approx(max(labels.mean(), 1 - labels.mean()))
     assert report.precision is not None and report.recall is not None
     assert (report.runtime, report.runtime_version) == ("ai-edge-litert", "2.3.0")
-    assert report.load_seconds > 0 and report.row_microseconds_p50 > 0
-    assert report.peak_bytes > 10_000_000
+    assert (report.arch, report.emulated) == ("native", False)
+    assert report.load_seconds > 0 and report.peak_bytes > 10_000_000
+    assert 0 < report.latency.row_p50 <= report.latency.row_p95 <= report.latency.row_p99
+    assert report.latency.batch_p50 > 0 and report.latency.batch_rows > 1
+    assert report.size == kit.conversion.file.stat().st_size
     assert str(report).startswith("rain PASSED: 0 of 3,000 decisions flip on ai-edge-litert 2.3.0")
     assert load(kit.workspace, kit.model) == report
     assert gate(kit.workspace, kit.model, kit.conversion) == report
-    vectors = read_json(kit.model.folder / GOLDEN_FILE)
+    vectors = read_json(kept.golden_vectors(kit.model, report))
     assert len(vectors["rows"]) == len(vectors["outputs"]) >= 50
     assert vectors["tolerance"] == 1e-4
+    medians = [float(np.float32(feature.median)) for feature in kit.model.contract.features]
+    assert medians in vectors["rows"]  # a corner of the contract that is no row of the data
+    assert not list(kit.model.folder.glob("ggml-validate-*"))
 
 
 @pytest.mark.real
@@ -183,7 +150,9 @@ def test_rows_by_name_outside_the_training_range_are_counted(kit: Kit) -> None:
     frame = pd.DataFrame(ROWS[:100], columns=list(kit.model.contract.names))
     frame.loc[:24, "pressure"] = 100_000.0  # Pa for hPa
     shuffled = frame[["humidity", "temperature", "pressure"]]
-    assert kit.validate(inputs=shuffled).out_of_range_share == 0.25
+    report = kit.validate(inputs=shuffled)
+    assert report.out_of_range_share == report.out_of_range["pressure"] == 0.25
+    assert report.out_of_range["humidity"] == 0.0
 
 
 @pytest.mark.real
@@ -192,11 +161,21 @@ def test_a_scaler_left_out_is_caught(kit: Kit, instead: Callable[..., Conversion
     wrong = instead(lambda x: tf.sigmoid(x @ kit.weights))
     error = kit.fails(wrong)
     report = load(kit.workspace, kit.model)
-    assert report.flip_share == len(report.flips) / 3000 > 0.1
-    first = report.flips[0]
-    assert first.source != first.edge and first.source in (0, 1)
-    assert (first.source_output >= np.float32(0.52)) == bool(first.source)
+    assert report.flip_share == report.flip_count / 3000 > 0.1
+    flips = report.flips
+    assert len(flips) == report.flip_count
+    assert (flips["source"] != flips["edge"]).all() and set(flips["source"]) <= {0, 1}
+    assert ((flips["source_output"] >= np.float32(0.52)) == flips["source"].astype(bool)).all()
+    assert flips["margin"].tolist() == pytest.approx(abs(flips["source_output"] - 0.52), abs=1e-6)
+    np.testing.assert_array_equal(flips[["pressure"]], ROWS[flips["row"], :1])
     assert "decisions flip" in error.why and error.what.startswith("rain does not pass")
+    assert report.suspects and "scale" in report.suspects[0].sentence.lower()
+    assert report.suspects[0].sentence in error.why and report.suspects[0].remedy == error.remedy
+    assert report.suspects[0].sentence in str(report) and "<svg" in report._repr_html_()
+    # the vectors of a file that failed are there for --force, and no other file's
+    golden = read_json(kept.golden_vectors(kit.model, report))
+    assert golden["file_sha256"] == wrong.candidate.sha256
+    assert gate(kit.workspace, kit.model, wrong, force="a lesson") == report
     assert "\n" not in error.why and error.remedy
 
 
@@ -206,7 +185,10 @@ def test_a_constant_answer_is_caught_whatever_the_limit(
 ) -> None:
     constant = instead(lambda x: x[:, :1] * 0.0 + 0.441)
     error = kit.fails(constant, max_flips="100%", tolerance=1.0)
-    assert error.why == "it gives one answer to every row, and the notebook's model does not"
+    assert error.why.startswith(
+        "it gives one answer to every row, and the notebook's model does not"
+    )
+    assert load(kit.workspace, kit.model).distinct_outputs == 1
 
 
 @pytest.mark.real
@@ -215,7 +197,10 @@ def test_nan_is_caught_whatever_the_limit(kit: Kit, instead: Callable[..., Conve
     broken = instead(lambda x: tf.math.log(x[:, :1] * 0.0 - 1.0))
     error = kit.fails(broken, max_flips="100%", tolerance=1.0)
     assert "NaN or infinity to 3,000 rows" in error.why
-    assert load(kit.workspace, kit.model).not_finite == 3000
+    report = load(kit.workspace, kit.model)
+    assert report.not_finite == 3000 and report.passed is False
+    with pytest.raises(NotYetError, match="has no golden vectors"):
+        kept.golden_vectors(kit.model, report)
 
 
 @pytest.mark.real
@@ -229,7 +214,8 @@ def test_a_file_of_another_shape(kit: Kit, instead: Callable[..., Conversion]) -
 def test_the_limits_decide(kit: Kit, instead: Callable[..., Conversion]) -> None:
     tf = tensorflow()
     shifted = instead(lambda x: tf.sigmoid(((x - kit.mean) / [8.0, 9, 20]) @ kit.weights) + 0.004)
-    flips = len(kit.fails(shifted, tolerance=0.01) and load(kit.workspace, kit.model).flips)
+    kit.fails(shifted, tolerance=0.01)
+    flips = load(kit.workspace, kit.model).flip_count
     assert 0 < flips < 100
     assert kit.validate(shifted, tolerance=0.01, max_flips=str(flips)).passed
     error = kit.fails(shifted, max_flips=str(flips))
@@ -243,8 +229,9 @@ def test_the_proof_is_of_one_file(kit: Kit) -> None:
     other = replace(kit.conversion.candidate, sha256="0" * 64)
     with pytest.raises(GateError, match="converted again since it was proven"):
         gate(kit.workspace, kit.model, replace(kit.conversion, candidates=(other,)))
-    (kit.model.folder / REPORT_FILE).unlink()
-    with pytest.raises(NotYetError, match="rain has not been proven") as caught:
+    for path in (kit.model.folder / "reports").iterdir():
+        path.unlink()
+    with pytest.raises(NotYetError, match="rain has not been proven on") as caught:
         gate(kit.workspace, kit.model, kit.conversion)
     assert caught.value.remedy == "%ggml validate rain --inputs X_test"
 
@@ -278,11 +265,22 @@ def test_mistakes_leave_the_last_report(kit: Kit) -> None:
         ({"max_flips": "few"}, GrammarError),
         ({"tolerance": -1.0}, GrammarError),
         ({"runtime": "abacus"}, GrammarError),
+        ({"arch": "mips"}, GrammarError),
+        ({"arch": "aarch64", "max_latency_p95": "2ms"}, GrammarError),
+        ({"arch": "aarch64", "max_memory": "2MB"}, GrammarError),
+        ({"max_latency_p95": "2"}, GrammarError),
+        ({"max_memory": "lots"}, GrammarError),
+        ({"max_size": 4072}, GrammarError),
+        ({"memory": "512"}, GrammarError),
+        ({"cpus": 0}, GrammarError),
+        ({"cpus": 10_000}, GrammarError),
+        ({"units": "pressure:parsec"}, ContractError),
+        ({"inputs": ROWS[0]}, FeatureMismatchError),
     ]
     for changes, error in mistakes:
         with pytest.raises(error) as caught:
             kit.validate(**changes)
-        assert type(caught.value) is error and caught.value.remedy
+        assert type(caught.value) is error and caught.value.remedy, changes
     assert load(kit.workspace, kit.model) == kept
 
 
@@ -330,3 +328,123 @@ def test_three_named_classes(kit: Kit) -> None:
     assert report.passed and report.accuracy == 1.0
     assert report.majority is not None and report.majority < 0.8
     assert report.precision is None
+
+
+@pytest.mark.real
+def test_latency_memory_and_size_are_limits_too(kit: Kit) -> None:
+    kit.validate(max_latency_p95="1s", max_memory="4GB", max_size="1MB", memory="4GB", cpus=1)
+    error = kit.fails(max_latency_p95="0.001us", max_memory="1MB", max_size="10B")
+    for told in ("is allowed", "a row takes", "its memory is", "the file has"):
+        assert told in error.why
+    report = load(kit.workspace, kit.model)
+    assert report.flip_count == 0 and report.suspects == ()
+    assert error.remedy == "%ggml profile rain --inputs X_test"
+
+
+@pytest.mark.real
+def test_rows_in_another_unit_are_converted(kit: Kit) -> None:
+    pascal = ROWS.copy()
+    pascal[:, 0] *= 100
+    report = kit.validate(inputs=pascal, units="pressure:Pa", max_flips="1%")
+    assert report.out_of_range_share < 0.01
+
+
+@pytest.mark.real
+def test_rows_in_a_unit_that_nobody_told_are_suspected(kit: Kit) -> None:
+    pascal = ROWS.copy()
+    pascal[:, 0] *= 100
+    error = kit.fails(inputs=pascal)  # both sides answer 1 to everything
+    assert "no proof" in error.why and "pressure" in error.why
+    report = load(kit.workspace, kit.model)
+    assert report.flip_count == 0 and report.out_of_range_share == 1.0
+    assert error.remedy == report.suspects[0].remedy
+    assert error.remedy.endswith("--units pressure:Pa")
+
+
+@pytest.mark.real
+def test_the_saved_model_in_its_own_runtime(kit: Kit) -> None:
+    if "tensorflow" not in runtimes.names():
+        pytest.skip("the runtime tensorflow is not installed as an entry point")
+    report = kit.validate(runtime="tensorflow", inputs=ROWS[:200])
+    assert report.passed and report.runtime == "tensorflow" and report.variant == "saved_model"
+    assert report.file_sha256 == kit.model.sha256 and report.size > 4096
+    assert gate(kit.workspace, kit.model, kit.conversion, runtime="tensorflow") == report
+    with pytest.raises(NotYetError, match="no golden vectors"):
+        kept.golden_vectors(kit.model, report)
+    # the device's own runtime is another matter
+    native = kit.validate()
+    assert gate(kit.workspace, kit.model, kit.conversion) == native != report
+
+
+@pytest.mark.real
+def test_an_emulated_processor_proves_answers_and_no_speed(kit: Kit) -> None:
+    native = kit.validate()
+    try:
+        report = kit.validate(arch="aarch64", inputs=ROWS[:500])
+    except EnvironmentBuildError as error:
+        pytest.skip(f"emulation is not set up here: {error.remedy}")
+    assert report.passed and report.emulated and report.arch == report.architecture == "aarch64"
+    assert report.latency is report.peak_bytes is report.load_seconds is None
+    assert "not measured: emulated" in str(report) and "µs" not in report.sentences()
+    assert 0 < report.max_abs_diff < 1e-5  # never the same bits (RUNTIMES 5)
+    assert load(kit.workspace, kit.model, arch="aarch64") == report
+    assert load(kit.workspace, kit.model) == native
+    # the golden vectors stay those of this machine's own run
+    assert len(read_json(kept.golden_vectors(kit.model, native))["rows"]) >= 50
+    assert gate(kit.workspace, kit.model, kit.conversion) == native
+    with pytest.raises(GateError):
+        kit.validate(arch="aarch64", inputs=ROWS[:500], max_size="10B")
+    with pytest.raises(GateError, match="for aarch64"):
+        gate(kit.workspace, kit.model, kit.conversion)
+    assert kit.validate(arch="aarch64", inputs=ROWS[:500]).passed
+
+
+@pytest.mark.real
+def test_a_tolerance_of_the_decision_is_the_gates(kit: Kit) -> None:
+    tf = tensorflow()
+    factor = tf.Variable(2.0)
+    rows = np.arange(200, dtype=np.float32).reshape(-1, 1)
+    stage = [lambda x: x * factor]
+    options: dict[str, Any] = {"features": "a", "inputs": rows}
+    model = describe(kit.workspace, "near", stage, decide="value within 0.5", **options)
+    conversion = convert(kit.workspace, model)
+    assert validate(kit.workspace, model, conversion, inputs=rows).tolerance == 0.5
+    strict = validate(kit.workspace, model, conversion, inputs=rows, tolerance=0.25)
+    assert strict.tolerance == 0.25
+
+
+def test_what_is_worth_a_suspicion() -> None:
+    assert not is_doubtful(PASSED) and is_doubtful(FAILED)
+    for changes in (
+        {"accuracy": PASSED.majority},
+        {"mean_abs_error": 2.0, "baseline_abs_error": 2.0},
+        {"mean_abs_error": float("nan"), "baseline_abs_error": 2.0},
+        {"out_of_range_share": 0.51},
+        {"passed": False, "max_abs_diff": 1.0},
+        {"passed": False, "distinct_outputs": 1},
+    ):
+        assert is_doubtful(replace(PASSED, **changes)), changes
+    assert not is_doubtful(replace(PASSED, passed=False, reasons=("too slow",)))
+    assert not is_doubtful(replace(PASSED, flip_count=2, max_abs_diff=1.0))  # within its limits
+
+
+@settings(deadline=None)
+@given(st.integers(1, 9_000), st.integers(0, 9_000))
+def test_the_rows_that_are_asked_have_the_flipped_ones_first(rows: int, flips: int) -> None:
+    flipped = np.random.default_rng(flips).permutation(rows)[:flips]
+    flipped.sort()
+    places = asked_rows(flipped, rows)
+    assert len(set(places.tolist())) == len(places) == min(rows, 2_000) or len(places) <= 2_000
+    assert len(places) >= min(rows, 1_000)
+    first = np.isin(places, flipped)
+    count = int(first.sum())
+    assert first[:count].all() and count >= min(len(flipped), 1_000)
+
+
+def test_the_share_outside_is_that_of_all_chunks() -> None:
+    features = tuple(Feature(name, "", 0, 1, 8, 9, 5) for name in "ab")
+    contract = Contract(features, Decision("threshold"))
+    rows = np.full((70_000, 2), 5, dtype=np.float32)
+    rows[:7_000, 0] = -1
+    rows[3_500:10_500, 1] = 10
+    assert outside(contract, rows) == (0.15, {"a": 0.1, "b": 0.1})

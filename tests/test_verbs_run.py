@@ -103,7 +103,7 @@ def test_only_the_proven_model_with_its_present_code_is_deployed(proven: Workspa
     ggml_magic.package("rain")
     with pytest.raises(TargetNotFoundError):
         ggml_magic.plan("rain", to="thing/pi")
-    report = next((proven.root / "models" / "rain").glob("*/report.json"))
+    report = next((proven.root / "models" / "rain").glob("*/reports/*.native.json"))
     report.unlink()
     assert "validate" in refused().remedy
 

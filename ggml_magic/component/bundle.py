@@ -40,7 +40,10 @@ class Component:
 
 @dataclass(frozen=True)
 class Bundle(Presented):
-    """All that one model needs on a device, in the order it must be published."""
+    """All that one model needs on a device, in the order it must be published.
+
+    ``forced`` is the reason for which it was packaged although its proof failed.
+    """
 
     name: str
     components: tuple[Component, ...]
@@ -48,6 +51,7 @@ class Bundle(Presented):
     runtime: str
     runtime_version: str
     new: bool
+    forced: str | None = None
 
     @property
     def root(self) -> Component:
@@ -67,8 +71,10 @@ class Bundle(Presented):
             for c in self.components
         )
         note = "packaged" if self.new else "unchanged: the version stays, nothing was written"
+        forced = () if self.forced is None else (("proof", f"FAILED; forced: {self.forced}"),)
         return Card(
             f"{self.name}: {note}",
+            forced,
             columns=("component", "version", "artifacts", "size", "content"),
             rows=rows,
         )

@@ -33,6 +33,7 @@ from ggml_magic.device import environment as device_files
 from ggml_magic.errors import GateError, NotYetError, PackagingError
 from ggml_magic.runtimes import runtime as runtimes
 from ggml_magic.settings import Settings
+from ggml_magic.validate.kept import golden_vectors
 from ggml_magic.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ FOLDER = "bundles"
 CURRENT = "current.json"
 BUNDLE_FILE = "component.json"
 RECIPE_FILE = "recipe.json"
+# what the device's harness can load
+PACKAGED = "tflite"
 VERSION_VARIABLE = "GGML_COMPONENT_VERSION"
 # Greengrass's own 120 s are too short for 163 MB over a slow link (EDGE-CORE 5, RUNTIMES 2)
 INSTALL_SECONDS = 900
@@ -74,11 +77,13 @@ def package(
     interval_seconds: float = 1.0,
     published: Mapping[str, str],
     version: str | None = None,
+    force: str | None = None,
 ) -> Bundle:
     """Write a proven model's component to the workspace; nothing is uploaded.
 
     ``published`` maps the versions in the cloud to their contents' hashes (empty when unknown).
-    Raises ``GateError`` without a passing proof of this very file, ``PackagingError`` for a
+    ``force`` is the reason to go on although the proof failed; the component holds it. Raises
+    ``GateError`` without a passing proof of this very file otherwise, ``PackagingError`` for a
     version that is taken or a recipe that Greengrass would refuse, ``DiskFullError``.
     """
     if not (math.isfinite(interval_seconds) and interval_seconds > 0):
@@ -87,9 +92,10 @@ def package(
             "it is a number of seconds above 0",
             f"%ggml package {model.name} --interval 1",
         )
-    _check_proof(model, conversion, report)
+    _check_proof(model, conversion, report, force)
     name = component_name(settings, model.name)
-    entries = _entries(workspace, model, conversion, report, name)
+    forced = None if report.passed else force
+    entries = _entries(workspace, model, conversion, report, name, forced)
     content = _content(entries, _recipe(name, model.name, "", interval_seconds))
     folder = workspace.folder(FOLDER, name)
     with workspace.lock(f"package-{name}"):
@@ -99,32 +105,47 @@ def package(
         _check_recipe(recipe)
         new = not _complete(folder / chosen, content)
         if new:
-            _write(folder / chosen, entries, recipe, content, model, report)
+            _write(folder / chosen, entries, recipe, content, model, report, forced)
         ws.write_json(folder / CURRENT, {"version": chosen, "model": model.name})
     return _read(folder / chosen, new=new)
 
 
 def load(workspace: Workspace, name: str) -> Bundle:
     """The bundle that a model was packaged into last; raises ``NotYetError``."""
-    folder = workspace.root / FOLDER / component_name(configured.load(workspace), name)
-    current = ws.read_json(folder / CURRENT)
-    if current is None or not (folder / current["version"] / BUNDLE_FILE).exists():
+    found = find(workspace, name)
+    if found is None:
         raise NotYetError(
             f"{name} is not packaged", "there is no bundle of it", f"%ggml package {name}"
         )
+    return found
+
+
+def find(workspace: Workspace, name: str) -> Bundle | None:
+    """The bundle that a model was packaged into last, if there is one."""
+    folder = workspace.root / FOLDER / component_name(configured.load(workspace), name)
+    current = ws.read_json(folder / CURRENT)
+    if current is None or not (folder / current["version"] / BUNDLE_FILE).exists():
+        return None
     return _read(folder / current["version"], new=False)
 
 
-def _check_proof(model: EdgeModel, conversion: Conversion, report: Report) -> None:
+def _check_proof(
+    model: EdgeModel, conversion: Conversion, report: Report, force: str | None
+) -> None:
     remedy = f"%ggml validate {model.name} --inputs X_test"
-    if not report.passed:
+    if runtimes.get(report.runtime).takes != PACKAGED:
+        raise PackagingError(
+            f"{model.name} cannot be packaged for {report.runtime}",
+            "a component holds a .tflite file, and that runtime takes another kind",
+            f"%ggml package {model.name} --runtime {runtimes.DEFAULT}",
+        )
+    if not (report.passed or (force or "").strip()):
         why = report.reasons[0] if report.reasons else "its report does not pass"
         raise GateError(f"{model.name} cannot be packaged", why, remedy)
     if report.file_sha256 != _sha256(conversion.file):
         why = f"the proof is of another file than {conversion.file.name}"
         raise GateError(f"{model.name} cannot be packaged", why, remedy)
-    if not (model.folder / "golden.json").exists():
-        raise NotYetError(f"{model.name} has no golden vectors", "the proof writes them", remedy)
+    golden_vectors(model, report)
 
 
 def _entries(
@@ -133,6 +154,7 @@ def _entries(
     conversion: Conversion,
     report: Report,
     component: str,
+    forced: str | None,
 ) -> Entries:
     """What the zip file holds, by name."""
     package_folder = Path(device_files.__file__).parent
@@ -146,6 +168,7 @@ def _entries(
         "variant": conversion.chosen,
         "runtime": report.runtime,
         "runtime_version": report.runtime_version,
+        **({} if forced is None else {"forced": forced}),
     }
     code = inference.load(workspace, model.name)
     return {
@@ -153,7 +176,7 @@ def _entries(
         **({inference.FILE: code.encode()} if code is not None else {}),
         "component.json": _json(facts),
         "contract.json": _json(model.contract.to_dict()),
-        "golden.json": model.folder / "golden.json",
+        "golden.json": golden_vectors(model, report),
         "model.tflite": conversion.file,
         "requirements.txt": runtimes.get(report.runtime).requirements,
     }
@@ -239,6 +262,7 @@ def _write(
     content: str,
     model: EdgeModel,
     report: Report,
+    forced: str | None,
 ) -> None:
     with ws.whole_folder(place) as aside:
         artifact = aside / "artifacts" / f"{model.name}.zip"
@@ -256,6 +280,7 @@ def _write(
             "runtime": report.runtime,
             "runtime_version": report.runtime_version,
             "content_sha256": content,
+            "forced": forced,
             "artifacts": [held],
         }
         ws.write_json(aside / BUNDLE_FILE, facts)
@@ -282,6 +307,7 @@ def _read(place: Path, *, new: bool) -> Bundle:
         facts["runtime"],
         facts["runtime_version"],
         new,
+        facts.get("forced"),
     )
 
 

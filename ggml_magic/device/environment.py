@@ -1,8 +1,11 @@
-"""A virtual environment of the device's own, from hash-locked requirements.
+"""A virtual environment from hash-locked requirements, on a device and where models are proven.
 
 Needs nothing but Python, and says in one line what is missing. The folder's name holds the
 hash of what is in it, so that an environment is built once and never changed. It is built in
 place, because virtual environments cannot be moved, and counts only when its stamp is written.
+
+A lock begins with the Pythons that it has wheels for, as ``# For Python 3.8 to 3.11.`` or
+``# For Python 3.10 and newer.``, so that they travel with it.
 """
 
 from __future__ import annotations
@@ -17,9 +20,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-OLDEST_PYTHON = (3, 10)  # the oldest that ai-edge-litert 2.3 has wheels for (RUNTIMES 2)
+PYTHONS = re.compile(r"# For Python 3\.(\d+) (?:to 3\.(\d+)|and newer)\.")
 STAMP = ".complete"
 LOG = "build.log"
 # 163 MB over a slow link onto an SD card; a build that takes longer is stuck
@@ -32,35 +36,76 @@ class BuildError(Exception):
     """The environment could not be built; the text is one line that says why."""
 
 
-def home(folder: Path, requirements: Path) -> Path:
-    """Where the environment for these requirements and this Python lies, built or not."""
-    tag = f"{sys.implementation.cache_tag} {platform.machine()}"
+@dataclass(frozen=True)
+class Python:
+    """An interpreter and its version, such as ``(3, 11)``."""
+
+    path: str
+    version: tuple[int, int]
+
+
+THIS = Python(sys.executable, sys.version_info[:2])
+
+
+@dataclass(frozen=True)
+class Pythons:
+    """The oldest and the newest Python that a lock has wheels for; None: no newest."""
+
+    oldest: tuple[int, int] = (3, 0)
+    newest: tuple[int, int] | None = None
+
+    @classmethod
+    def of(cls, requirements: Path) -> Pythons:
+        """What the lock's first line says; any Python where it says nothing."""
+        with requirements.open() as file:
+            said = PYTHONS.match(file.readline())
+        if said is None:
+            return cls()
+        oldest, newest = said.groups()
+        return cls((3, int(oldest)), None if newest is None else (3, int(newest)))
+
+    def __contains__(self, version: tuple[int, int]) -> bool:
+        return self.oldest <= version and (self.newest is None or version <= self.newest)
+
+    def __str__(self) -> str:
+        oldest = f"Python 3.{self.oldest[1]}"
+        if self.newest is None:
+            return f"{oldest} or newer"
+        return oldest if self.newest == self.oldest else f"{oldest} to 3.{self.newest[1]}"
+
+
+def home(folder: Path, requirements: Path, python: Python = THIS) -> Path:
+    """Where the environment for these requirements and that Python lies, built or not."""
+    major, minor = python.version
+    tag = f"{sys.implementation.name}-{major}{minor} {platform.machine()}"
     content = hashlib.sha256(requirements.read_bytes() + tag.encode()).hexdigest()
     return folder / f"env-{content[:16]}"
 
 
-def find(folder: Path, requirements: Path) -> Path | None:
+def find(folder: Path, requirements: Path, python: Python = THIS) -> Path | None:
     """The Python of a complete environment, or ``None``."""
-    place = home(folder, requirements)
-    python = place / "bin" / "python"
+    place = home(folder, requirements, python)
+    held = place / "bin" / "python"
     # access() follows the link, so that a base Python that was removed is noticed
-    built = (place / STAMP).exists() and os.access(str(python), os.X_OK)
-    return python if built else None
+    built = (place / STAMP).exists() and os.access(str(held), os.X_OK)
+    return held if built else None
 
 
-def build(folder: Path, requirements: Path) -> Path:
-    """The environment's Python; the environment is built when it is not there.
+def build(folder: Path, requirements: Path, python: Python = THIS) -> Path:
+    """The environment's Python; the environment is built from ``python`` when it is not there.
 
     Raises ``BuildError``. Two builds of one folder at a time wait for each other.
     """
-    found = find(folder, requirements)
+    found = find(folder, requirements, python)
     if found:
         return found
-    _check_this_python()
+    _check_version(requirements, python)
+    if python == THIS:
+        _check_venv()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
-            return find(folder, requirements) or _build(folder, requirements)
+            return find(folder, requirements, python) or _build(folder, requirements, python)
     except OSError as error:
         raise BuildError(f"{folder}: {error.strerror}") from error
 
@@ -78,12 +123,15 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in LEAKING}
 
 
-def _check_this_python() -> None:
-    if sys.version_info[:2] < OLDEST_PYTHON:
-        raise BuildError(
-            f"Python {platform.python_version()} is too old: "
-            f"the runtime needs {OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]} or newer"
-        )
+def _check_version(requirements: Path, python: Python) -> None:
+    wanted = Pythons.of(requirements)
+    if python.version not in wanted:
+        held = "old" if python.version < wanted.oldest else "new"
+        major, minor = python.version
+        raise BuildError(f"Python {major}.{minor} is too {held}: the runtime needs {wanted}")
+
+
+def _check_venv() -> None:
     try:
         import ensurepip  # noqa: F401  # Debian splits it, and with it venv, off
         import venv  # noqa: F401
@@ -100,15 +148,15 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _build(folder: Path, requirements: Path) -> Path:
-    place = home(folder, requirements)
+def _build(folder: Path, requirements: Path, python: Python) -> Path:
+    place = home(folder, requirements, python)
     log = folder / LOG
     shutil.rmtree(str(place), ignore_errors=True)  # what a killed build left
-    python = place / "bin" / "python"
-    pip = [str(python), "-m", "pip", "install", "--no-input", "--progress-bar=off"]
+    held = place / "bin" / "python"
+    pip = [str(held), "-m", "pip", "install", "--no-input", "--progress-bar=off"]
     locked = ["--require-hashes", "--no-deps", "--only-binary=:all:", "-r", str(requirements)]
     try:
-        _run([sys.executable, "-m", "venv", str(place)], log)
+        _run([python.path, "-m", "venv", str(place)], log)
         _run(pip + locked, log)
         os.sync()  # a power cut must not leave a stamp on files that are not yet on the disk
         (place / STAMP).touch()
@@ -116,7 +164,7 @@ def _build(folder: Path, requirements: Path) -> Path:
         shutil.rmtree(str(place), ignore_errors=True)
         raise
     log.unlink()
-    return python
+    return held
 
 
 def _run(command: list[str], log: Path) -> None:

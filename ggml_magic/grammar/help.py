@@ -38,16 +38,15 @@ def overview(prefix: str) -> str:
     width = max(map(len, VERBS))
     lines = [f"{prefix} VERB …: from a trained model to a proven one on an edge device", ""]
     for verb in VERBS.values():
-        where = "  (in a notebook)" if prefix == COMMAND and verb.live else ""
-        lines.append(f"  {verb.name:<{width}}  {verb.summary}{where}")
+        lines.append(f"  {verb.name:<{width}}  {verb.summary}")
     return "\n".join([*lines, "", f"{prefix} VERB --help explains one."])
 
 
 def usage(verb: Verb, prefix: str) -> str:
     """One verb: how to write it, and each argument."""
-    if verb.live:  # it has no other form
-        prefix = MAGIC
-    example = verb.example if prefix == MAGIC else DATA_NAME.sub(r"\1.npy", verb.example)
+    example = verb.example
+    if prefix == COMMAND:
+        example = DATA_NAME.sub(r"\1.npy", verb.terminal or verb.example)
     cell = bool(verb.cell) and prefix == MAGIC
     head = " ".join([prefix, verb.name, *(a.usage for a in verb.line)])
     lines = [head, *([f"%{prefix} {verb.name} NAME, with the code below"] if cell else [])]

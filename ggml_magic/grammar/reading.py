@@ -162,7 +162,7 @@ def _place(verb: Verb, word: str, places: list[Argument], look: Look) -> tuple[A
 
 def value_of(verb: Verb, argument: Argument, text: str, look: Look) -> Any:
     """What a word means as the value of an argument."""
-    if argument.kind in (Kind.OBJECT, Kind.DATA, Kind.CODE):
+    if argument.kind in (Kind.STAGE, Kind.DATA, Kind.CODE):
         return look(argument, text)
     if argument.choices and text not in argument.choices:
         raise _choice(verb, argument, text)

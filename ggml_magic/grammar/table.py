@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 from ggml_magic.grammar.verb import Argument, Kind, Verb
 
-QUANTIZE = ("none", "float16", "dynamic", "auto")
+QUANTIZE = ("none", "float16", "dynamic", "int8", "int16x8", "int8-split", "auto")
+ARCHITECTURES = ("native", "aarch64", "armv7l")
+MISSING = ("reject", "median")
 SANDBOX_ACTIONS = ("start", "status", "stop", "core", "env")
 
 
@@ -23,6 +25,28 @@ _INPUTS = Argument(
     "inputs", "rows, by Python name or a .npy or .csv file", Kind.DATA, shown="X", required=True
 )
 _LABELS = Argument("labels", "the true answers of these rows", Kind.DATA, shown="Y")
+_UNITS = Argument(
+    "units", "the units of these rows, where they are not the contract's", shown="NAME:UNIT,…"
+)
+_MAX_FLIPS = Argument(
+    "max_flips",
+    "how many decisions may differ: a share or a number of rows",
+    shown="SHARE",
+    default="0%",
+)
+_RUNTIME = Argument("runtime", "the edge runtime", shown="RUNTIME", default="ai-edge-litert")
+_ARCH = Argument(
+    "arch",
+    "the device's processor; another than native is emulated",
+    shown="ARCH",
+    default="native",
+    choices=ARCHITECTURES,
+)
+_CPUS = Argument("cpus", "how many processors the model may use", Kind.NUMBER, shown="N")
+_MEMORY = Argument("memory", "how much address space the model may use", shown="SIZE")
+_FORCE = Argument(
+    "force", "go on although the proof failed, for this reason, which is recorded", shown="REASON"
+)
 _ON_STEP = Argument("on_step", "called with each step as it happens", Kind.SEAM)
 
 VERBS: Mapping[str, Verb] = {
@@ -55,14 +79,20 @@ VERBS: Mapping[str, Verb] = {
             "sandbox core weather-pi",
         ),
         Verb(
+            "doctor",
+            "what this machine has of what a proof needs, and how to mend it",
+            (Argument("fix", "what to mend, by the name of its check", shown="NAME"),),
+            "doctor --fix emulation",
+        ),
+        Verb(
             "model",
             "describe a trained prediction as one unit",
             (
                 _name("a name for it"),
                 Argument(
                     "stages",
-                    "Keras models or layers, or TensorFlow callables, in order",
-                    Kind.OBJECT,
+                    "models, layers, scalers or functions, in order; or where a saved model is",
+                    Kind.STAGE,
                     shown="STAGE",
                     positional=True,
                     required=True,
@@ -78,12 +108,20 @@ VERBS: Mapping[str, Verb] = {
                 _LABELS,
                 Argument(
                     "decide",
-                    'what the outputs mean: ">= 0.5", "argmax a,b,c" or "value"',
+                    'what the outputs mean: ">= 0.5", "argmax a,b,c" or "value within 0.5"',
                     shown="RULE",
                     default=">= 0.5",
                 ),
+                Argument(
+                    "missing",
+                    "what becomes of a reading without a value",
+                    shown="POLICY",
+                    default="reject",
+                    choices=MISSING,
+                ),
             ),
             "model rain scaler network --features pressure:hPa,humidity:% --inputs X_train",
+            terminal="model rain rain.keras --features pressure:hPa,humidity:% --inputs X_train",
         ),
         Verb(
             "convert",
@@ -97,6 +135,15 @@ VERBS: Mapping[str, Verb] = {
                     default="none",
                     choices=QUANTIZE,
                 ),
+                Argument(
+                    "representative",
+                    "rows that int8 is calibrated by; without them, of the training rows",
+                    Kind.DATA,
+                    shown="X",
+                ),
+                Argument("file", "take this .tflite instead of converting", shown="FILE.tflite"),
+                _RUNTIME,
+                _MAX_FLIPS,
             ),
             "convert rain --quantize auto",
         ),
@@ -107,18 +154,36 @@ VERBS: Mapping[str, Verb] = {
                 _name(),
                 _INPUTS,
                 _LABELS,
-                Argument(
-                    "max_flips",
-                    "how many decisions may differ: a share or a number of rows",
-                    shown="SHARE",
-                    default="0%",
-                ),
+                _UNITS,
+                _MAX_FLIPS,
                 Argument(
                     "tolerance", "how far outputs may differ", Kind.NUMBER, shown="DIFFERENCE"
                 ),
-                Argument("runtime", "the edge runtime", shown="RUNTIME", default="ai-edge-litert"),
+                _RUNTIME,
+                _ARCH,
+                _CPUS,
+                _MEMORY,
+                Argument("max_latency_p95", "how long a row may take, as in 2ms", shown="TIME"),
+                Argument("max_memory", "how much memory it may hold, as in 60MB", shown="SIZE"),
+                Argument("max_size", "how big the file may be, as in 40KB", shown="SIZE"),
             ),
             "validate rain --inputs X_test --labels y_test --max-flips 0%",
+        ),
+        Verb(
+            "profile",
+            "measure variants and runtimes side by side",
+            (
+                _name(),
+                _INPUTS,
+                _LABELS,
+                _UNITS,
+                Argument("variants", "which; without it, those that convert made", shown="A,B,…"),
+                Argument("runtimes", "which; without it, all that run here", shown="A,B,…"),
+                _ARCH,
+                _CPUS,
+                _MEMORY,
+            ),
+            "profile rain --inputs X_test",
         ),
         Verb(
             "inference",
@@ -148,6 +213,13 @@ VERBS: Mapping[str, Verb] = {
                     default=1.0,
                 ),
                 Argument("version", "instead of the next free one", shown="VERSION"),
+                Argument(
+                    "runtime",
+                    "the runtime on the device",
+                    shown="RUNTIME",
+                    default="ai-edge-litert",
+                ),
+                _FORCE,
             ),
             "package rain",
         ),
@@ -167,6 +239,7 @@ VERBS: Mapping[str, Verb] = {
                 Argument(
                     "timeout", "how long to wait", Kind.NUMBER, shown="SECONDS", default=300.0
                 ),
+                _FORCE,
                 _ON_STEP,
             ),
             "deploy rain --to thing/weather-pi --watch",
@@ -179,6 +252,7 @@ VERBS: Mapping[str, Verb] = {
                 _name(),
                 _INPUTS,
                 _to("the thing", shown="thing/NAME"),
+                _UNITS,
                 Argument(
                     "on_answer", "called with how many are answered, and of how many", Kind.SEAM
                 ),

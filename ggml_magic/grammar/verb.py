@@ -14,7 +14,7 @@ class Kind(Enum):
     TEXT = "text"
     NUMBER = "number"
     SWITCH = "switch"  # there or not
-    OBJECT = "object"  # a live Python object: in a notebook only
+    STAGE = "stage"  # a live Python object of the notebook, or where a saved model is
     DATA = "data"  # a Python object of the notebook, or a file
     PAIRS = "pairs"  # KEY=VALUE, again and again
     CODE = "code"  # a file of code, or the body of a cell
@@ -57,13 +57,17 @@ class Argument:
 
 @dataclass(frozen=True)
 class Verb:
-    """One verb; ``cell`` names the argument that a ``%%ggml`` cell's body gives."""
+    """One verb; ``cell`` names the argument that a ``%%ggml`` cell's body gives.
+
+    ``terminal`` is the example where there are no live Python objects, if that is another.
+    """
 
     name: str
     summary: str
     arguments: tuple[Argument, ...] = ()
     example: str = ""
     cell: str = ""
+    terminal: str = ""
 
     @property
     def line(self) -> tuple[Argument, ...]:
@@ -79,11 +83,6 @@ class Verb:
     def options(self) -> tuple[Argument, ...]:
         """The arguments that are told by name."""
         return tuple(a for a in self.line if not a.positional)
-
-    @property
-    def live(self) -> bool:
-        """Whether it takes live Python objects, and so has no place in a terminal."""
-        return any(a.kind is Kind.OBJECT for a in self.arguments)
 
     def argument(self, name: str) -> Argument:
         """An argument by the function's name for it."""

@@ -27,7 +27,8 @@ class Receipt:
     """What one verb did; ``at`` is UTC, ISO 8601, ``error`` the error's type or ``None``.
 
     ``outputs_sha256`` covers what a stage's value is about, not when it was made: the same work
-    on the same content gives the same hashes.
+    on the same content gives the same hashes. ``forced`` is the reason that somebody gave for
+    going on although the proof failed: of what a user typed, the one text that must be kept.
     """
 
     verb: str
@@ -39,6 +40,7 @@ class Receipt:
     cloud: str
     error: str | None
     at: str
+    forced: str | None = None
 
 
 def write(workspace: Workspace, receipt: Receipt) -> Path:
@@ -71,7 +73,7 @@ def sha256_of(*values: object) -> str:
     return digest.hexdigest()
 
 
-def _parts(value: Any) -> list[bytes]:
+def _parts(value: Any) -> list[bytes | memoryview]:
     if isinstance(value, (str, int, float, bool, type(None))):
         return [_file(value) if _names_a_file(value) else json.dumps(value).encode()]
     if isinstance(value, Path):
@@ -89,10 +91,14 @@ def _parts(value: Any) -> list[bytes]:
     return [f"{type(value).__module__}.{type(value).__qualname__}".encode()]
 
 
-def _bytes(array: Any) -> bytes:
+def _bytes(array: Any) -> bytes | memoryview:
     # the bytes of an object array are addresses
-    content: bytes = repr(array.tolist()).encode() if array.dtype.kind == "O" else array.tobytes()
-    return content
+    if array.dtype.kind == "O":
+        return repr(array.tolist()).encode()
+    # a view where it can be one: rows may be millions
+    return (
+        memoryview(array).cast("B") if array.flags.c_contiguous and array.size else array.tobytes()
+    )
 
 
 def _names_a_file(value: object) -> bool:

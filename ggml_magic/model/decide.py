@@ -1,4 +1,7 @@
-"""The decision rule as a user writes it: ``>= 0.31``, ``argmax dry,wet``, ``value``."""
+"""The decision rule as a user writes it.
+
+``>= 0.31``, ``argmax dry,wet``, ``value`` or ``value within 0.5``.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,17 @@ import numpy.typing as npt
 from ggml_magic.device.contract import Decision, Rows
 from ggml_magic.errors import ContractError, GrammarError
 
-EXAMPLES = '--decide ">= 0.5", --decide "argmax dry,drizzle,rain" or --decide value'
+EXAMPLES = (
+    '--decide ">= 0.5", --decide "argmax dry,drizzle,rain", --decide value '
+    'or --decide "value within 0.5"'
+)
 FEWEST_CLASSES = 2
 
 
 def parse(text: str) -> Decision:
     """Read a decision rule.
 
-    Raises ``GrammarError`` for anything but the three forms of ``Decision``.
+    Raises ``GrammarError`` for anything but the forms of ``Decision``.
     """
     stripped = text.strip()
     if stripped.startswith(">="):
@@ -25,8 +31,8 @@ def parse(text: str) -> Decision:
     rule, _, names = stripped.partition(" ")
     if rule == "argmax":
         return _argmax(text, names)
-    if stripped == "value":
-        return Decision("value")
+    if rule == "value":
+        return _value(text, names)
     raise _unread(text, "a decision is a threshold, the best of named classes, or the value")
 
 
@@ -47,6 +53,21 @@ def _argmax(text: str, names: str) -> Decision:
     if len(set(classes)) != len(classes):
         raise _unread(text, "a class is named twice")
     return Decision("argmax", classes=classes)
+
+
+def _value(text: str, rest: str) -> Decision:
+    if not rest.strip():
+        return Decision("value")
+    within, _, number = rest.strip().partition(" ")
+    if within != "within":
+        raise _unread(text, "behind 'value' there may stand 'within' and a number")
+    try:
+        tolerance = float(number)
+    except ValueError:
+        raise _unread(text, f"{number.strip()!r} is not a number") from None
+    if not (math.isfinite(tolerance) and tolerance > 0):
+        raise _unread(text, "what an answer may differ by is a finite number above 0")
+    return Decision("value", tolerance=tolerance)
 
 
 def _unread(text: str, why: str) -> GrammarError:

@@ -7,15 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from ggml_magic.device.contract import Feature, Rows
-from ggml_magic.errors import GrammarError
+from ggml_magic.errors import GrammarError, MissingValuesError
 
 # A name is a key of the thing's shadow; a leading "$" is AWS IoT's own.
 NAME = re.compile(r"^[^\s$:,\"'][^:,\"']{0,63}$")
 MODEL_NAME = re.compile(r"^[a-z][a-z0-9_]{0,63}$")
 # What the device writes into the same shadow, after the model's name.
 ANSWER_KEYS = ("prediction", "probability", "reading", "version", "error")
+PERCENTILES = (1, 50, 99)
 EXAMPLE = "--features pressure:hPa,temperature:degC"
 
 
@@ -103,10 +105,22 @@ def check_clash(model: str, declared: tuple[Declared, ...]) -> None:
 
 
 def measured(declared: tuple[Declared, ...], rows: Rows) -> tuple[Feature, ...]:
-    """Features with the range seen in rows of shape (N, F): extremes, 1st and 99th percentile."""
-    low, high = rows.min(axis=0), rows.max(axis=0)
-    p01, p99 = np.percentile(rows, (1, 99), axis=0)
-    return tuple(
-        Feature(d.name, d.unit, float(low[i]), float(p01[i]), float(p99[i]), float(high[i]))
-        for i, d in enumerate(declared)
-    )
+    """Features with the range seen in rows of shape (N, F), where a value may be NaN.
+
+    Raises ``MissingValuesError`` for a feature that no row has.
+    """
+    return tuple(_one_measured(d, rows[:, i]) for i, d in enumerate(declared))
+
+
+def _one_measured(declared: Declared, column: npt.NDArray[np.float32]) -> Feature:
+    absent = np.isnan(column)
+    present = column[~absent] if absent.any() else column
+    if not len(present):
+        raise MissingValuesError(
+            f"no row has a value of {declared.name!r}",
+            "a median needs one at least",
+            "leave the feature out, or give rows that have it",
+        )
+    seen = (present.min(), *np.percentile(present, PERCENTILES), present.max())
+    low, p01, median, p99, high = (float(value) for value in seen)
+    return Feature(declared.name, declared.unit, low, p01, p99, high, median)

@@ -1,28 +1,34 @@
 """The stages of a prediction: which objects are accepted, and how each is called.
 
-A stage takes one tensor of shape (N, F) and gives one of shape (N, K). Accepted are Keras 3
-models and layers that have been trained or adapted, ``tf.Module`` objects and plain callables of
-TensorFlow operations.
+A stage takes one tensor of shape (N, F) and gives one of shape (N, K). Each is called in two ways:
+into the graph (``chain``), and live, as the notebook calls it (``answers``). That both give the
+same numbers is what ``graph.prove`` proves.
 """
 
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ggml_magic.device.contract import Rows
-from ggml_magic.errors import FeatureMismatchError, UnsupportedStageError
+from ggml_magic.errors import FeatureMismatchError, GgmlError, UnsupportedStageError
+from ggml_magic.model import arrays, modules, networks, scikit
+from ggml_magic.model.reach import reaches
 from ggml_magic.model.training import tensorflow
 from ggml_magic.presentation import plural
 
-ACCEPTED = "Keras 3 models and layers, tf.Module objects and functions of TensorFlow operations"
+ACCEPTED = (
+    "models and layers of Keras 3 and tf-keras, tf.Module objects, functions of TensorFlow or "
+    "numpy, scikit-learn's scalers and pipelines of them, and files of models"
+)
 # RUNTIMES 3: from 4,096 rows on the speed is that of the machine; this stays far below 1 GB.
 BATCH_ROWS = 65_536
+# Rows on which a function shows whether it takes tensors.
+PROBE_ROWS = 2
 LONGEST_REASON = 200
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 BOLD = re.compile(r"\x1b\[1m(.+?)\x1b\[0m", re.DOTALL)
@@ -30,28 +36,40 @@ BOLD = re.compile(r"\x1b\[1m(.+?)\x1b\[0m", re.DOTALL)
 
 @dataclass(frozen=True)
 class Step:
-    """A stage as it stands in the chain: its kind, name, width of input and output, parameters."""
+    """A stage as it stands in the chain: its kind, name, width of input and output, parameters.
+
+    ``parameters`` is None where they are not counted: a ready file, a scaler.
+    """
 
     kind: str
     name: str
     inputs: int
     outputs: int
-    parameters: int
+    parameters: int | None
 
     def __str__(self) -> str:
         named = f"{self.kind} {self.name!r}" if self.name else self.kind
-        return f"{named} ({self.inputs} → {self.outputs}, {plural(self.parameters, 'parameter')})"
+        counted = "" if self.parameters is None else f", {plural(self.parameters, 'parameter')}"
+        return f"{named} ({self.inputs} → {self.outputs}{counted})"
 
 
-def check(stages: Sequence[object]) -> None:
-    """Raise ``UnsupportedStageError`` for an object that is no stage, or was never trained."""
+def check(stages: Sequence[object], names: Sequence[str] = ()) -> None:
+    """Raise ``UnsupportedStageError`` for an object that is no stage, or was never trained.
+
+    ``names`` are the contract's features: a scaler that was fitted on a data frame knows its
+    own, and ``FeatureMismatchError`` says where their order is another.
+    """
     if not stages:
         raise UnsupportedStageError(
             "no stage was given", f"a stage is one of: {ACCEPTED}", "%ggml model NAME STAGE…"
         )
-    for stage in stages:
-        if _is_keras(stage):
-            _check_keras(stage)
+    for i, stage in enumerate(stages):
+        if networks.package(stage) is not None:
+            networks.check(stage)
+        elif scikit.is_estimator(stage):
+            scikit.check(stage, names if i == 0 else ())
+        elif modules.holds_a_function(stage):
+            modules.function(stage)
         elif isinstance(stage, type) or not callable(stage):
             raise UnsupportedStageError(
                 f"{_described(stage)} cannot be a stage", f"accepted are {ACCEPTED}", _hint(stage)
@@ -65,54 +83,39 @@ def _described(stage: object) -> str:
 
 
 def _hint(stage: object) -> str:
-    if hasattr(stage, "mean_") and hasattr(stage, "var_"):
-        return "keras.layers.Normalization(mean=scaler.mean_, variance=scaler.var_)"
     return f"{stage.__name__}(…)" if isinstance(stage, type) else "%ggml model NAME STAGE…"
 
 
-def _is_keras(stage: object) -> bool:
-    # an object of Keras cannot exist before Keras was imported
-    keras = sys.modules.get("keras")
-    return keras is not None and isinstance(stage, keras.layers.Layer)
+def _call(stage: Any) -> Callable[[Any], Any]:
+    """How a stage is asked for its answer to a tensor, as in inference."""
+    if networks.package(stage) is not None:
+        return lambda values: stage(values, training=False)
+    if scikit.is_estimator(stage):
+        return lambda values: scikit.call(stage, values)
+    if modules.holds_a_function(stage):
+        return modules.function(stage)
+    if modules.is_signature(stage):
+        return modules.signature(stage)
+    function: Callable[[Any], Any] = stage
+    return function
 
 
-def _check_keras(stage: Any) -> None:
-    keras = sys.modules["keras"]
-    if keras.backend.backend() != "tensorflow":
-        raise UnsupportedStageError(
-            f"{stage.name!r} runs on Keras' {keras.backend.backend()} backend",
-            "the device's files are made by TensorFlow",
-            "KERAS_BACKEND=tensorflow, set before keras is imported",
-        )
-    if not stage.built and _makes_weights(stage):
-        verb = "adapted" if hasattr(stage, "adapt") else "trained"
-        call = f"{stage.name}.adapt(X_train)" if verb == "adapted" else "model.fit(X_train, …)"
-        raise UnsupportedStageError(
-            f"{stage.name!r} has never been {verb}", "its weights do not exist yet", call
-        )
-
-
-def _makes_weights(stage: Any) -> bool:
-    """Whether building would make weights; a layer without any (Rescaling) needs no training.
-
-    Asked of a copy, since building the user's own would make it look trained.
-    """
-    if getattr(stage, "input_mean", None) is not None:
-        return False
-    try:
-        copy = type(stage).from_config(stage.get_config())
-        copy(sys.modules["keras"].KerasTensor((None, 1)))
-    except Exception:  # noqa: BLE001  what cannot be copied and built is no plain layer: refused
-        return True
-    return bool(copy.weights)
-
-
-def call(stage: Any, values: Any) -> Any:
-    """One stage's answer to a tensor of shape (N, F), as in inference."""
-    answer = stage(values, training=False) if _is_keras(stage) else stage(values)
+def _single(answer: Any) -> Any:
+    """The one tensor of a list or dict that holds one."""
     while isinstance(answer, (list, tuple, dict)) and len(answer) == 1:
         answer = next(iter(answer.values() if isinstance(answer, dict) else answer))
     return answer
+
+
+def _is_plain(stage: Any) -> bool:
+    """Whether it is a function that may be one of numpy."""
+    return not (
+        networks.package(stage) is not None
+        or scikit.is_estimator(stage)
+        or modules.holds_a_function(stage)
+        or hasattr(stage, "get_concrete_function")
+        or hasattr(stage, "variables")
+    )
 
 
 def chain(stages: Sequence[Any], values: Any, steps: list[Step]) -> Any:
@@ -124,31 +127,31 @@ def chain(stages: Sequence[Any], values: Any, steps: list[Step]) -> Any:
     for i, stage in enumerate(stages):
         width = int(values.shape[-1])
         _check_width(stage, width, first=i == 0)
-        _build(stage, width)
+        if networks.package(stage) is not None:
+            networks.build(stage, width)
         values = _traced(stage, values)
         steps.append(_step(stage, width, int(values.shape[-1])))
     return tensorflow().cast(values, "float32")
 
 
-def _build(stage: Any, width: int) -> None:
-    """Build a layer that was never called, outside of the graph that is being traced.
-
-    Built inside, its constants would belong to that graph and the user's layer would be lost.
-    """
-    if _is_keras(stage) and not stage.built:
-        with tensorflow().init_scope():
-            stage.build((None, width))
-
-
 def _traced(stage: Any, values: Any) -> Any:
     title = _title(stage)
     try:
-        answer = call(stage, values)
+        answer = _symbolic(stage, values)
+    except GgmlError:
+        raise
+    except arrays.NotTraceableError as error:
+        raise UnsupportedStageError(
+            f"{title} cannot be taken into a graph",
+            f"{error}: that cannot be traced",
+            "a function of numpy that works on whole columns, or one of TensorFlow operations",
+        ) from error
     except Exception as error:  # whatever the user's own code raises becomes one sentence
         raise UnsupportedStageError(
             f"{title} cannot be taken into a graph",
             _reason(error),
-            f"a stage takes one (N, {values.shape[-1]}) tensor and uses TensorFlow operations only",
+            f"a stage takes one (N, {values.shape[-1]}) tensor and uses TensorFlow operations, "
+            "or numpy's on whole columns",
         ) from error
     shape: Any = getattr(answer, "shape", None)
     if shape is None or isinstance(answer, (np.ndarray, np.generic)) or not _is_table(shape):
@@ -158,11 +161,45 @@ def _traced(stage: Any, values: Any) -> Any:
             "a stage gives one tensor of shape (N, K), a row for each row",
             "tf.reshape(y, (-1, K)) at its end",
         )
-    return answer
+    if not reaches(answer, values):
+        raise UnsupportedStageError(
+            f"{title} does not look at its input",
+            "its answer is made of constants alone, or of code that TensorFlow cannot see",
+            "a function of TensorFlow or numpy operations on its argument, without .numpy() and "
+            "tf.py_function",
+        )
+    return tensorflow().cast(answer, "float32")
+
+
+def _symbolic(stage: Any, values: Any) -> Any:
+    """The stage's answer to a symbolic tensor; a function of numpy is traced as such."""
+    if not _is_plain(stage):
+        return _single(_call(stage)(values))
+    try:
+        answer = _single(stage(values))
+        if tensorflow().is_tensor(answer):
+            return answer
+        reason: Exception | None = None
+    except GgmlError:
+        raise
+    # numpy asks a symbolic tensor for its values, which it does not have: NotImplementedError,
+    # TypeError or AttributeError, by function
+    except Exception as error:  # noqa: BLE001  told below, where numpy's way fails too
+        reason = error
+        answer = None
+    try:
+        return _single(arrays.traced(stage, values))
+    except arrays.NotTraceableError:
+        raise
+    # the first reason is TensorFlow's own, and clearer to who wrote TensorFlow code
+    except Exception as error:
+        if reason is None:
+            return answer
+        raise reason from error
 
 
 def _is_table(shape: Any) -> bool:
-    return shape.rank == 2 and shape[0] is None and shape[1] is not None
+    return getattr(shape, "rank", len(shape)) == 2 and shape[0] is None and shape[1] is not None
 
 
 def _shape(shape: Any) -> str:
@@ -196,26 +233,10 @@ def _check_width(stage: Any, width: int, *, first: bool) -> None:
 
 
 def _input_width(stage: Any) -> int | None:
-    """How many values a Keras stage takes, where it knows.
-
-    Without it a Normalization of 3 would broadcast over 1 feature and raise nothing.
-    """
-    if not _is_keras(stage):
-        return None
-    shape = getattr(stage, "input_shape", None)
-    if isinstance(shape, tuple) and shape and not isinstance(shape[0], (tuple, list)):
-        if len(shape) != 2:
-            raise UnsupportedStageError(
-                f"{_title(stage)} takes the shape {shape}",
-                "a stage takes rows of shape (N, F)",
-                "keras.Input((F,)), and a Reshape layer behind it",
-            )
-        return int(shape[1]) if shape[1] is not None else None
-    for statistic in (getattr(stage, "mean", None), getattr(stage, "input_mean", None)):
-        if statistic is not None and np.ndim(statistic):
-            return int(np.shape(statistic)[-1])
-    axes: dict[int, int] = getattr(getattr(stage, "input_spec", None), "axes", None) or {}
-    return axes.get(-1)
+    """How many values a stage takes, where it knows."""
+    if networks.package(stage) is not None:
+        return networks.width(stage, _title(stage))
+    return scikit.width(stage) if scikit.is_estimator(stage) else None
 
 
 def _title(stage: Any) -> str:
@@ -229,21 +250,78 @@ def _name(stage: Any) -> str:
 
 
 def _step(stage: Any, inputs: int, outputs: int) -> Step:
+    if _is_plain(stage) or scikit.is_estimator(stage):
+        return Step(type(stage).__name__, _name(stage), inputs, outputs, None)
     weights: Any = getattr(stage, "weights", None) or getattr(stage, "variables", ())
     parameters = sum(int(np.prod(weight.shape)) for weight in weights)
     return Step(type(stage).__name__, _name(stage), inputs, outputs, parameters)
 
 
-def answers(stages: Sequence[Any], rows: Rows) -> Rows:
+def answers(stages: Sequence[Any], rows: Rows, out: Rows | None = None) -> Rows:
     """What the notebook's own live stages answer to rows (N, F): outputs (N, K), float32.
 
-    They are called one after the other as the notebook would, in batches of ``BATCH_ROWS``.
+    They are called one after the other as the notebook would, in batches of ``BATCH_ROWS``; a
+    scaler through its ``transform``, a function of numpy with an array. ``out`` is where to write,
+    for example a memory map of shape (N, K); no more than one batch is held beside it.
     """
-    tf = tensorflow()
-    batches = []
+    chain = [live(stage) for stage in stages]
     for start in range(0, len(rows), BATCH_ROWS):
-        values = tf.constant(rows[start : start + BATCH_ROWS])
-        for stage in stages:
-            values = call(stage, values)
-        batches.append(np.asarray(values, dtype=np.float32))
-    return np.concatenate(batches)
+        values: Any = rows[start : start + BATCH_ROWS]
+        for stage in chain:
+            values = stage(values)
+        batch, asked = np.asarray(values), min(BATCH_ROWS, len(rows) - start)
+        if batch.shape[:1] != (asked,):
+            raise UnsupportedStageError(
+                f"the stages give the shape {batch.shape} for {plural(asked, 'row')}",
+                "a device needs an answer to each row, and a stage leaves some out",
+                "tf.where or np.where, which keep each row",
+            )
+        if out is None:
+            out = np.empty((len(rows), *batch.shape[1:]), dtype=np.float32)
+        out[start : start + len(batch)] = batch
+    if out is None:
+        raise ValueError("no rows")
+    return out
+
+
+def live(stage: Any) -> Callable[[Any], Any]:
+    """The stage as the notebook calls it: takes and gives arrays or tensors of float32."""
+    if scikit.is_estimator(stage):
+        return lambda values: scikit.transformed(stage, np.asarray(values))
+    if _is_plain(stage):
+        return _Function(stage)
+    called = _call(stage)
+    return lambda values: _single(called(_tensor(values)))
+
+
+class _Function:
+    """A function of TensorFlow or of numpy; the first rows show which.
+
+    One that works on both is called as numpy's, whose float64 is the stricter measure.
+    """
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self._function = function
+        self._gives_arrays: bool | None = None
+
+    def __call__(self, values: Any) -> Any:
+        if self._gives_arrays is None:
+            self._gives_arrays = self._tried(np.array(values[:PROBE_ROWS]))
+        if not self._gives_arrays:
+            return _tensor(_single(self._function(_tensor(values))))
+        # a copy, since such a function may write into its argument
+        return np.asarray(self._function(np.array(values)), dtype=np.float32)
+
+    def _tried(self, rows: Rows) -> bool:
+        try:
+            answer = self._function(rows)
+        except Exception:  # noqa: BLE001  it takes tensors, or raises again with one
+            return False
+        return isinstance(answer, (np.ndarray, np.generic))
+
+
+def _tensor(values: Any) -> Any:
+    tf = tensorflow()
+    if tf.is_tensor(values):
+        return tf.cast(values, tf.float32)
+    return tf.constant(np.asarray(values, dtype=np.float32))

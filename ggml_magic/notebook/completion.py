@@ -60,12 +60,20 @@ def _place(verb: Verb, number: int) -> Argument | None:
 def _values(argument: Argument, names: Mapping[str, Any]) -> list[str]:
     if argument.choices:
         return list(argument.choices)
-    if argument.kind in (Kind.OBJECT, Kind.DATA):
+    if argument.kind in (Kind.STAGE, Kind.DATA):
         return list(Names(names).known())
     if argument.name == "name":
         return _models()
     if argument.name == "to":
         return list(TARGETS)
+    if argument.name == "fix":
+        from ggml_magic.doctor.mend import MENDS
+
+        return list(MENDS)
+    if argument.name in ("runtime", "runtimes"):
+        from ggml_magic.runtimes.runtime import names as runtimes  # numpy: not at start-up
+
+        return list(runtimes())
     if argument.name == "changes":
         return [f"{name}=" for name in SETTINGS] + [f"cloud={cloud}" for cloud in CLOUDS]
     return []

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from ggml_magic.errors import GrammarError, UnknownNameError
+from ggml_magic.grammar.place import is_place
 from ggml_magic.grammar.verb import Argument, Kind
 
 FILES = (".npy", ".csv")
@@ -33,6 +34,9 @@ class Names:
             return _code(argument, text)
         if argument.kind is Kind.DATA and text.endswith(FILES):
             return _file(text)
+        named = text.partition(".")[0] in self.values
+        if argument.kind is Kind.STAGE and not named and is_place(text):
+            return text
         return self.find(text)
 
     def find(self, text: str) -> object:

@@ -132,18 +132,20 @@ def replay(
     thing: str,
     rows: object,
     *,
+    units: str | None = None,
     timeout_seconds: float = 30.0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Predictions:
     """Send rows as the sensor would, one after the other, and collect the device's answers.
 
-    ``rows`` is anything that the model takes as inputs, shape (N, F); ``timeout_seconds`` bounds
-    the wait for each. An answer is kept in the workspace as soon as it is there, whatever ends
-    the rest. Raises ``FeatureMismatchError``, ``MissingValuesError`` and ``NotYetError`` (the
-    model is not installed there) before anything is sent, ``DeploymentTimeoutError`` where the
-    device does not answer.
+    ``rows`` is anything that the model takes as inputs, shape (N, F), in ``units`` where these
+    are not the contract's; ``timeout_seconds`` bounds the wait for each. An answer is kept in
+    the workspace as soon as it is there, whatever ends the rest. Raises
+    ``FeatureMismatchError``, ``MissingValuesError`` and ``NotYetError`` (the model is not
+    installed there) before anything is sent, ``DeploymentTimeoutError`` where the device does
+    not answer.
     """
-    sent = readings(model, rows)
+    sent = readings(model, rows, units)
     component = _installed(cloud, workspace, model.name, thing)
     items = []
     for number, reading in enumerate(sent, start=1):
@@ -159,12 +161,12 @@ def replay(
     return Predictions(model.name, thing, tuple(items), cloud.name)
 
 
-def readings(model: EdgeModel, rows: object) -> list[dict[str, float]]:
+def readings(model: EdgeModel, rows: object, units: str | None = None) -> list[dict[str, float]]:
     """Rows as a sensor's readings: the shortest decimals that are the model's float32 values."""
     from ggml_magic.model.rows import rows as as_rows
 
     try:
-        values = as_rows(rows, model.contract, "inputs")
+        values = as_rows(rows, model.contract, "inputs", units)
     except MissingValuesError as error:
         raise MissingValuesError(
             error.what,

@@ -11,6 +11,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ggml_magic.runtimes.runtime import PinnedRuntime
+from ggml_magic.runtimes.kinds import PinnedRuntime
 
 LITERT = PinnedRuntime("ai-edge-litert", "2.3.0", Path(__file__).with_name("litert.txt"))

@@ -1,7 +1,11 @@
-"""Two sets of outputs beside each other: flips, differences, and the task's own figures."""
+"""Two sets of outputs beside each other: flips, differences, and how many answers there are.
+
+Outputs may be memory maps of millions of rows: they are read once, in chunks.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,109 +13,113 @@ import numpy as np
 import numpy.typing as npt
 
 from ggml_magic.device.contract import Decision, Rows
-from ggml_magic.model.decide import flipped
 
-Answers = npt.NDArray[Any]
-TWO_CLASSES = 2
+Places = npt.NDArray[np.intp]
+Mask = npt.NDArray[np.bool_]
+
+# A chunk of a few columns stays in the processor's cache, and its temporaries are some MB.
+CHUNK_ROWS = 65_536
+# The flips that are kept row by row, the worst first; all are counted.
+FLIPS_KEPT = 10_000
+# Counting stops here: whether a file answers 10,000 or 5 million things says nothing more.
+DISTINCT_CAP = 10_000
+QUANTILE = 0.99
+# A float's bits are ordered as its value is, so their upper part is a histogram's bin: nine
+# bits of the mantissa are left, which is a difference of 0.2%.
+BIN_SHIFT = 14
+BINS = 1 << (31 - BIN_SHIFT)
+# Odd and without pattern (the golden ratio in 64 bits): a row of outputs becomes one number.
+MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True)
 class Comparison:
     """How far the edge's outputs (N, K) are from the source's.
 
-    ``flips`` are row numbers; ``not_finite`` counts rows with NaN or infinity, whose differences
-    count as infinite; ``constant`` says that the edge always gives one output where the source
-    does not.
+    ``flips`` are the places of the worst ``FLIPS_KEPT`` of ``flip_count`` flipped rows, in order;
+    ``flip_margin`` is the widest margin of the source at any of them (0 without flips).
+    ``not_finite`` counts rows with NaN or infinity, whose differences count as infinite.
+    ``distinct_outputs`` stops at ``DISTINCT_CAP``; ``constant`` says that the edge always gives
+    one output, ``source_constant`` that the source does.
     """
 
-    flips: npt.NDArray[np.intp]
+    rows: int
+    flip_count: int
+    flips: Places
+    flip_margin: float
     max_abs_diff: float
     mean_abs_diff: float
+    p99_abs_diff: float
     distinct_outputs: int
     not_finite: int
+    source_not_finite: int
     constant: bool
+    source_constant: bool
+    source_peak: float
 
 
-@dataclass(frozen=True)
-class Task:
-    """The edge's answers against the labels; None is what the decision has no such figure for.
-
-    Shares are from 0 to 1: ``majority`` is what answering the commonest label always would
-    reach; precision and recall are of the second of two classes, None where they would divide
-    by nothing. Errors are of values, in units of the output: ``baseline_abs_error`` is that of
-    answering the labels' median always.
-    """
-
-    accuracy: float | None = None
-    majority: float | None = None
-    precision: float | None = None
-    recall: float | None = None
-    mean_abs_error: float | None = None
-    baseline_abs_error: float | None = None
+def chunks(count: int, size: int = CHUNK_ROWS) -> Iterator[slice]:
+    """The slices that cover so many rows, in order."""
+    return (slice(start, min(start + size, count)) for start in range(0, count, size))
 
 
-def compare(decision: Decision, source: Rows, edge: Rows, tolerance: float) -> Comparison:
+def compare(
+    decision: Decision, source: Rows, edge: Rows, tolerance: float, *, chunk_rows: int = CHUNK_ROWS
+) -> Comparison:
     """Compare outputs row by row; ``tolerance`` decides flips only where the value is the answer.
 
     Raises ``ValueError`` for outputs of different shapes.
     """
     if source.shape != edge.shape:
         raise ValueError(f"outputs of shapes {source.shape} and {edge.shape}")
-    finite = np.isfinite(edge).all(axis=1)
-    with np.errstate(invalid="ignore"):
-        difference = np.abs(edge - source)
-    difference[~np.isfinite(difference)] = np.inf
-    distinct = _distinct(edge)
+    seen = _Seen()
+    for part in chunks(len(source), chunk_rows):
+        seen.add(decision, np.asarray(source[part]), np.asarray(edge[part]), tolerance, part.start)
     return Comparison(
-        np.flatnonzero(flipped(decision, source, edge, tolerance)),
-        float(difference.max(initial=0.0)),
-        float(difference.mean(dtype=np.float64)) if difference.size else 0.0,
-        distinct,
-        int((~finite).sum()),
-        distinct == 1 and _distinct(source) > 1,
+        rows=len(source),
+        flip_count=seen.worst.count,
+        flips=np.sort(seen.worst.places),
+        flip_margin=seen.flip_margin,
+        max_abs_diff=seen.largest,
+        mean_abs_diff=seen.total / edge.size if edge.size else 0.0,
+        p99_abs_diff=seen.histogram.quantile(QUANTILE),
+        distinct_outputs=seen.edge_outputs.count,
+        not_finite=seen.not_finite,
+        source_not_finite=seen.source_not_finite,
+        constant=seen.edge_outputs.count == 1,
+        source_constant=seen.source_outputs.count == 1,
+        source_peak=seen.source_peak,
     )
 
 
-def _distinct(outputs: Rows) -> int:
-    """How many different rows of outputs there are; NaN is equal to NaN here."""
-    if outputs.shape[1] == 1:
-        return len(np.unique(outputs[:, 0]))
-    return len(np.unique(outputs, axis=0))
+def codes(decision: Decision, outputs: Rows) -> npt.NDArray[np.intp]:
+    """The decisions as numbers, shape (N,): 0 or 1 for a threshold, the class's place for argmax.
+
+    As ``Decision.answers`` decides, without a Python object for each row.
+    """
+    if decision.rule == "threshold":
+        reached: Places = (outputs[:, 0] >= np.float32(decision.at)).astype(np.intp)
+        return reached
+    best: Places = outputs.argmax(axis=1)
+    return best
 
 
-def task(decision: Decision, edge: Rows, labels: Answers) -> Task:
-    """The task's figures for outputs (N, K) and N labels that are the decision's answers."""
-    answers = decision.answers(edge)
+def flipped(decision: Decision, source: Rows, edge: Rows, tolerance: float) -> Mask:
+    """Which rows are decided otherwise, shape (N,); see ``model.decide.flipped``."""
     if decision.rule == "value":
-        return Task(
-            mean_abs_error=_mean_distance(answers, labels),
-            baseline_abs_error=_mean_distance(np.median(labels), labels),
-        )
-    _, counts = np.unique(labels.astype(str), return_counts=True)
-    precision, recall = _precision_and_recall(decision, answers, labels)
-    return Task(
-        float((answers == labels).mean()), float(counts.max() / len(labels)), precision, recall
-    )
+        with np.errstate(invalid="ignore", over="ignore"):
+            within: Mask = np.abs(edge[:, 0] - source[:, 0]) <= tolerance
+        return ~within
+    different: Mask = codes(decision, source) != codes(decision, edge)
+    return different
 
 
-def _mean_distance(answers: Any, labels: Answers) -> float:
-    with np.errstate(invalid="ignore"):  # infinity less infinity is NaN, and said as such
-        return float(np.abs(answers - labels).mean())
-
-
-def _precision_and_recall(
-    decision: Decision, answers: Answers, labels: Answers
-) -> tuple[float | None, float | None]:
-    if decision.rule == "argmax" and len(decision.classes) != TWO_CLASSES:
-        return None, None
-    positive = 1 if decision.rule == "threshold" else decision.classes[1]
-    said, is_true = answers == positive, labels == positive
-    hits = float((said & is_true).sum())
-    return _share(hits, float(said.sum())), _share(hits, float(is_true.sum()))
-
-
-def _share(part: float, whole: float) -> float | None:
-    return part / whole if whole else None
+def differences(source: Rows, edge: Rows) -> Rows:
+    """Absolute differences (N, K), float32; infinite where one is no number."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        difference: Rows = np.abs(edge - source)
+    difference[np.isnan(difference)] = np.inf
+    return difference
 
 
 def margins(decision: Decision, outputs: Rows) -> npt.NDArray[np.float64]:
@@ -124,5 +132,127 @@ def margins(decision: Decision, outputs: Rows) -> npt.NDArray[np.float64]:
         return np.abs(outputs[:, 0].astype(np.float64) - float(np.float32(decision.at)))
     if decision.rule == "argmax":
         best = np.sort(outputs.astype(np.float64), axis=1)
-        return np.asarray(best[:, -1] - best[:, -2])
+        with np.errstate(invalid="ignore"):
+            return np.asarray(best[:, -1] - best[:, -2])
     return np.full(len(outputs), np.inf)
+
+
+def peak(outputs: Rows) -> float:
+    """The largest absolute finite output, 0 where there is none."""
+    largest = 0.0
+    for part in chunks(len(outputs)):
+        values = np.asarray(outputs[part])
+        largest = max(largest, _peak(values, np.isfinite(values)))
+    return largest
+
+
+def _peak(values: Rows, finite: Mask) -> float:
+    low = values.min(initial=0.0, where=finite)
+    return float(max(-low, values.max(initial=0.0, where=finite)))
+
+
+class _Seen:
+    """What the chunks so far have shown."""
+
+    def __init__(self) -> None:
+        self.worst = _Worst()
+        self.histogram = _Histogram()
+        self.edge_outputs = Distinct(DISTINCT_CAP)
+        self.source_outputs = Distinct(2)
+        self.flip_margin = 0.0
+        self.largest = 0.0
+        self.total = 0.0
+        self.not_finite = 0
+        self.source_not_finite = 0
+        self.source_peak = 0.0
+
+    def add(
+        self, decision: Decision, source: Rows, edge: Rows, tolerance: float, start: int
+    ) -> None:
+        difference = differences(source, edge)
+        self.histogram.add(difference)
+        self.largest = max(self.largest, float(difference.max(initial=0.0)))
+        self.total += float(difference.sum(dtype=np.float64))
+        finite = np.isfinite(source)
+        self.source_peak = max(self.source_peak, _peak(source, finite))
+        self.source_not_finite += int((~finite.all(axis=1)).sum())
+        self.not_finite += int((~np.isfinite(edge).all(axis=1)).sum())
+        self.edge_outputs.add(edge)
+        self.source_outputs.add(source)
+        places = np.flatnonzero(flipped(decision, source, edge, tolerance))
+        if len(places):
+            self.worst.add(places + start, difference[places].max(axis=1))
+            widest = margins(decision, source[places]).max()
+            self.flip_margin = max(self.flip_margin, float(widest))
+
+
+class _Worst:
+    """The places with the largest differences, ``FLIPS_KEPT`` at most, and how many there were."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.places: Places = np.empty(0, dtype=np.intp)
+        self._sizes: npt.NDArray[np.float32] = np.empty(0, dtype=np.float32)
+
+    def add(self, places: Places, sizes: npt.NDArray[np.float32]) -> None:
+        self.count += len(places)
+        self.places = np.concatenate([self.places, places])
+        self._sizes = np.concatenate([self._sizes, sizes])
+        if len(self.places) > FLIPS_KEPT:
+            # stable, so that the same rows are kept however they were cut into chunks
+            kept = np.argsort(-self._sizes, kind="stable")[:FLIPS_KEPT]
+            kept.sort()
+            self.places, self._sizes = self.places[kept], self._sizes[kept]
+
+
+class _Histogram:
+    """Non-negative float32 numbers, counted by the upper bits of each."""
+
+    def __init__(self) -> None:
+        self._counts = np.zeros(BINS, dtype=np.int64)
+
+    def add(self, values: Rows) -> None:
+        bins = np.ascontiguousarray(values).view(np.uint32).ravel() >> np.uint32(BIN_SHIFT)
+        counts = np.bincount(bins)
+        self._counts[: len(counts)] += counts
+
+    def quantile(self, share: float) -> float:
+        """The number that so many are at most, at most 0.2% too small; 0 of none."""
+        total = int(self._counts.sum())
+        if not total:
+            return 0.0
+        place = np.searchsorted(self._counts.cumsum(), np.ceil(share * total))
+        bits = np.asarray([place << BIN_SHIFT], dtype=np.uint32)
+        return float(bits.view(np.float32)[0])
+
+
+class Distinct:
+    """How many different rows of outputs came by, counted up to ``cap``.
+
+    NaN is equal to NaN here, and 0 to -0.
+    """
+
+    def __init__(self, cap: int) -> None:
+        self.cap = cap
+        self._seen: npt.NDArray[np.uint64] = np.empty(0, dtype=np.uint64)
+
+    @property
+    def count(self) -> int:
+        """The count so far; ``cap`` stands for that many or more."""
+        return min(len(self._seen), self.cap)
+
+    def add(self, outputs: Rows) -> None:
+        """Look at more rows (N, K)."""
+        if len(self._seen) < self.cap:
+            self._seen = np.unique(np.concatenate([self._seen, np.unique(_keys(outputs))]))
+
+
+def _keys(outputs: Rows) -> npt.NDArray[np.uint64]:
+    """One number a row, the same for the same outputs."""
+    values: Any = outputs + np.float32(0)  # -0 becomes 0
+    values[np.isnan(values)] = np.nan
+    bits = values.view(np.uint32).astype(np.uint64)
+    keys: npt.NDArray[np.uint64] = bits[:, 0]
+    for column in bits.T[1:]:
+        keys = keys * MIX + column
+    return keys

@@ -1,192 +1,229 @@
-"""The proof as a value: verdict, figures and every flipped row."""
+"""The proof as a value: verdict, figures and the flipped rows."""
 
 from __future__ import annotations
 
-import importlib
 import math
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
-from ggml_magic.errors import MissingExtraError
+import numpy as np
+
 from ggml_magic.presentation import Card, Presented, plural
+from ggml_magic.validate import flips as flips_of
+from ggml_magic.validate.flips import Flips, Sample
+from ggml_magic.validate.question import Suspect
 
-FORMAT = 1
+if TYPE_CHECKING:
+    from ggml_magic.validate.figures import Figure
+
+FORMAT = 2
 # The decision's rule under which there are no decisions to flip, only answers near or far.
 VALUE = "value"
 # A card is read at a glance; the rest is in ``flips``.
 FLIPS_SHOWN = 5
 MEGABYTE = 1_000_000
-# In these a number of JSON may be no number: a broken model's NaN.
-MAY_BE_INFINITE = ("max_abs_diff", "mean_abs_diff", "mean_abs_error", "baseline_abs_error")
+NO_FLIPS = flips_of.none(())
+NO_POINTS = Sample(np.empty(0), np.empty(0), np.empty(0, dtype=np.bool_))
 
 
 @dataclass(frozen=True)
-class Flip:
-    """A row that the edge decides otherwise: its number, both answers, both outputs.
+class Latency:
+    """How long the model takes on this machine, in microseconds: one row alone, and a batch.
 
-    The outputs are those behind the answers: the probability, the best class's, or the value.
+    A batch has ``batch_rows`` rows; the figures are those of the whole batch.
     """
 
-    row: int
-    source: str | int | float
-    edge: str | int | float
-    source_output: float
-    edge_output: float
+    row_p50: float
+    row_p95: float
+    row_p99: float
+    batch_rows: int
+    batch_p50: float
+    batch_p95: float
+    batch_p99: float
 
 
 @dataclass(frozen=True)
 class Report(Presented):
     """What the edge runtime answered to real rows, beside what the notebook's model did.
 
-    Shares are from 0 to 1; differences and the tolerance in units of the output; latency is of
-    one row in microseconds; ``created`` is UTC in ISO 8601. ``accuracy``, ``precision`` and
-    ``recall`` are the edge file's; ``majority`` is what the commonest label alone would reach.
-    ``rule`` is the decision's; of a value, ``mean_abs_error`` is the edge file's against the labels
-    and ``baseline_abs_error`` that of their median alone, in units of the output.
+    Shares are from 0 to 1; differences and the tolerance in units of the output; ``created`` is
+    UTC in ISO 8601. ``accuracy``, ``precision``, ``recall`` and ``auc`` are the edge file's,
+    ``source_accuracy`` the notebook's model's; ``majority`` is what the commonest label alone
+    would reach. Of a value, ``mean_abs_error`` is the edge file's against the labels and
+    ``baseline_abs_error`` that of their median alone. ``arch`` is what was asked for (native,
+    aarch64, armv7l), ``architecture`` the processor's own name; where it is emulated, latency,
+    load time and memory are None, since they would be the emulator's. ``boundary`` is the
+    threshold of the decision, if it has one. ``distinct_outputs`` is counted up to 10,000;
+    ``out_of_range`` is the share of rows outside the training range by feature.
     """
 
     name: str
     model_sha256: str
     file_sha256: str
+    variant: str
     runtime: str
     runtime_version: str
+    arch: str
     architecture: str
+    emulated: bool
     rule: str
+    boundary: float | None
     rows: int
-    flips: tuple[Flip, ...]
+    features: int
+    outputs: int
+    flip_count: int
     flip_share: float
     max_abs_diff: float
     mean_abs_diff: float
+    p99_abs_diff: float
     distinct_outputs: int
     not_finite: int
     out_of_range_share: float
+    out_of_range: dict[str, float]
     accuracy: float | None
+    source_accuracy: float | None
     majority: float | None
     precision: float | None
     recall: float | None
+    auc: float | None
     mean_abs_error: float | None
     baseline_abs_error: float | None
     max_flips: str
     tolerance: float
+    max_latency_p95_microseconds: float | None
+    max_memory_bytes: int | None
+    max_size_bytes: int | None
     passed: bool
     reasons: tuple[str, ...]
-    load_seconds: float
-    row_microseconds_p50: float
-    peak_bytes: int
+    suspects: tuple[Suspect, ...]
+    size: int
+    load_seconds: float | None
+    latency: Latency | None
+    peak_bytes: int | None
     created: str
+    flipped: Flips = field(default=NO_FLIPS, compare=False, repr=False)
+    points: Sample = field(default=NO_POINTS, compare=False, repr=False)
 
     @property
     def verdict(self) -> str:
         """The one line: passed or not, flips, rows, runtime."""
         word = "PASSED" if self.passed else "FAILED"
-        said = differing(self.rule, len(self.flips), self.rows, self.tolerance)
-        return f"{word}: {said} on {self.runtime} {self.runtime_version}"
+        said = differing(self.rule, self.flip_count, self.rows, self.tolerance)
+        where = f" for {self.arch}, emulated" if self.emulated else ""
+        return f"{word}: {said} on {self.runtime} {self.runtime_version}{where}"
 
-    def card(self) -> Card:
-        """The verdict, why it failed, the figures, and the first flipped rows."""
-        flips = self.flips[:FLIPS_SHOWN]
-        table = tuple(
-            (
-                f"{f.row:,}",
-                str(f.source),
-                str(f.edge),
-                f"{f.source_output:.7g}",
-                f"{f.edge_output:.7g}",
-            )
-            for f in flips
-        )
-        more = len(self.flips) - len(flips)
-        noun = "answer" if self.rule == VALUE else "flip"
-        notes = (f"and {plural(more, noun)} more, in .flips_frame()",) if more else ()
-        return Card(
-            f"{self.name} {self.verdict}",
-            (*(("because", reason) for reason in self.reasons), *self._figures()),
-            ("row", "notebook", "edge", "notebook's output", "edge's output"),
-            table,
-            notes,
+    @cached_property
+    def flips(self) -> Any:
+        """The flipped rows as a pandas ``DataFrame``; of very many the 10,000 worst.
+
+        Columns: row, each feature, source, edge, source_output, edge_output, margin (how far the
+        source's output was from turning) and out_of_range (names of features). Raises
+        ``MissingExtraError`` where pandas is not installed.
+        """
+        return self.flipped.frame()
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """Each figure with its value and one sentence of what it means."""
+        from ggml_magic.validate.figures import figures
+
+        return figures(self)
+
+    def sentences(self) -> str:
+        """Every figure and what it means, as text."""
+        return "\n".join(
+            f"{figure.name}: {figure.said}. {figure.meaning}" for figure in self.figures
         )
 
-    def _figures(self) -> list[tuple[str, str]]:
-        facts = [
-            (
-                "largest difference",
-                f"{amount(self.max_abs_diff, 2)} (allowed {amount(self.tolerance, 2)})",
-            ),
-            ("different outputs", f"{self.distinct_outputs:,}"),
-            ("outside training range", f"{_percent(self.out_of_range_share)} of the rows"),
-        ]
-        if self.accuracy is not None and self.majority is not None:
-            facts.append(
-                (
-                    "accuracy",
-                    f"{_percent(self.accuracy)} (the commonest label alone: "
-                    f"{_percent(self.majority)})",
-                )
-            )
-        if self.mean_abs_error is not None and self.baseline_abs_error is not None:
-            facts.append(
-                (
-                    "mean absolute error",
-                    f"{amount(self.mean_abs_error, 3)} (the median alone: "
-                    f"{amount(self.baseline_abs_error, 3)})",
-                )
-            )
-        if self.precision is not None or self.recall is not None:
-            facts.append(
-                ("precision, recall", f"{_percent(self.precision)}, {_percent(self.recall)}")
-            )
-        facts.append(
-            (
-                f"on this {self.architecture}",
-                f"{self.row_microseconds_p50:.3g} µs a row, loads in "
-                f"{self.load_seconds * 1000:.3g} ms, {self.peak_bytes / MEGABYTE:.0f} MB at most",
-            )
-        )
-        return facts
-
-    def flips_frame(self) -> Any:
-        """The flipped rows as a pandas ``DataFrame``, one line a flip.
+    def to_df(self) -> Any:
+        """One line a figure (figure, value, meaning), as a pandas ``DataFrame``.
 
         Raises ``MissingExtraError`` where pandas is not installed.
         """
-        try:
-            pandas: Any = importlib.import_module("pandas")
-        except ModuleNotFoundError:
-            raise MissingExtraError(
-                "pandas is not installed", "a DataFrame needs it", "pip install pandas"
-            ) from None
-        return pandas.DataFrame(
-            [asdict(flip) for flip in self.flips], columns=[f.name for f in fields(Flip)]
+        lines = [(figure.name, figure.value, figure.meaning) for figure in self.figures]
+        return flips_of.pandas().DataFrame(lines, columns=["figure", "value", "meaning"])
+
+    def card(self) -> Card:
+        """The verdict, why it failed, the main figures, and the first flipped rows."""
+        reasons = [("because", reason) for reason in self.reasons]
+        suspects = [("suspect", suspect.sentence) for suspect in self.suspects]
+        from ggml_magic.validate.figures import facts
+
+        shown = range(min(FLIPS_SHOWN, len(self.flipped)))
+        return Card(
+            f"{self.name} {self.verdict}",
+            (*reasons, *suspects, *facts(self)),
+            ("row", "notebook", "edge", "notebook's output", "edge's output", "out of range"),
+            tuple(self._line(place) for place in shown),
+            self._notes(len(shown)),
         )
+
+    def _line(self, place: int) -> tuple[str, ...]:
+        kept = self.flipped
+        return (
+            f"{kept.rows[place]:,}",
+            str(kept.source[place]),
+            str(kept.edge[place]),
+            f"{kept.source_outputs[place]:.7g}",
+            f"{kept.edge_outputs[place]:.7g}",
+            ", ".join(kept.out_of_range(place)) or "-",
+        )
+
+    def _notes(self, shown: int) -> tuple[str, ...]:
+        noun = "answer" if self.rule == VALUE else "flip"
+        notes = []
+        more, left_out = self.flip_count - shown, self.flip_count - len(self.flipped)
+        if more:
+            notes.append(f"and {plural(more, noun)} more, in .flips")
+        if left_out:
+            notes.append(f".flips has the worst {len(self.flipped):,} of {self.flip_count:,}")
+        return tuple(notes)
+
+    def _repr_html_(self) -> str:
+        from ggml_magic.validate import drawing
+
+        points = self.points
+        if not len(points.source):
+            return self.card().html()
+        title = f"{self.name}: each row's output in the notebook and on the edge"
+        picture = drawing.scatter(
+            points.source, points.edge, points.flipped, boundary=self.boundary, title=title
+        )
+        return self.card().html() + picture
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values; ``from_dict`` reads them back."""
-        values = {"format": FORMAT, **asdict(self)}
-        for name in MAY_BE_INFINITE:
-            values[name] = _to_json(values[name])
-        values["flips"] = [
-            {name: _to_json(value) for name, value in flip.items()} for flip in values["flips"]
-        ]
-        return values
+        """As JSON values; ``from_dict`` reads them back. The flipped rows are not among them."""
+        values = asdict(replace(self, flipped=NO_FLIPS, points=NO_POINTS))
+        del values["flipped"], values["points"]
+        return {"format": FORMAT, **{name: _to_json(value) for name, value in values.items()}}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Report:
-        """A report from ``to_dict``'s values."""
-        rest = {name: value for name, value in values.items() if name != "format"}
-        for name in MAY_BE_INFINITE:
-            rest[name] = None if rest[name] is None else float(rest[name])
-        rest["flips"] = tuple(
-            Flip(
-                **{
-                    **flip,
-                    "source_output": float(flip["source_output"]),
-                    "edge_output": float(flip["edge_output"]),
-                }
-            )
-            for flip in rest["flips"]
-        )
+    def from_dict(
+        cls,
+        values: dict[str, Any],
+        flipped: Flips = NO_FLIPS,
+        points: Sample = NO_POINTS,
+    ) -> Report:
+        """A report from ``to_dict``'s values, with the rows that were kept beside it."""
+        rest = {f.name: values[f.name] for f in fields(cls) if f.name in values}
+        for name, value in rest.items():
+            if isinstance(value, str) and name in MAY_BE_INFINITE:
+                rest[name] = float(value)
         rest["reasons"] = tuple(rest["reasons"])
-        return cls(**rest)
+        rest["suspects"] = tuple(Suspect(**suspect) for suspect in rest["suspects"])
+        rest["latency"] = None if rest["latency"] is None else Latency(**rest["latency"])
+        return cls(**rest, flipped=flipped, points=points)
+
+
+# In these a number of JSON may be no number: a broken model's NaN.
+MAY_BE_INFINITE = (
+    "max_abs_diff",
+    "mean_abs_diff",
+    "p99_abs_diff",
+    "mean_abs_error",
+    "baseline_abs_error",
+)
 
 
 def differing(rule: str, count: int, rows: int, tolerance: float) -> str:
@@ -208,7 +245,3 @@ def amount(value: float, digits: int) -> str:
 def _to_json(value: Any) -> Any:
     """JSON has no NaN and no infinity; they become text that ``float`` reads."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _percent(share: float | None) -> str:
-    return "none" if share is None else f"{share * 100:.2f}%"

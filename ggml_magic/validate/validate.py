@@ -1,35 +1,38 @@
-"""The proof and its gate: every row through the notebook's model and through the edge runtime."""
+"""The proof: every row through the notebook's model and through the edge runtime."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 
 import numpy as np
 import numpy.typing as npt
 
-from ggml_magic.convert.child import FLOAT32
-from ggml_magic.convert.convert import Conversion, source_outputs
+from ggml_magic.convert.convert import Conversion
 from ggml_magic.convert.convert import tolerance as variant_tolerance
-from ggml_magic.device.contract import Decision, Rows
-from ggml_magic.errors import EdgeRuntimeError, GateError, NotYetError
-from ggml_magic.model.graph import PARITY_BOUND
+from ggml_magic.convert.variants import FLOAT32
+from ggml_magic.device.contract import Contract, Rows
+from ggml_magic.errors import NotYetError
 from ggml_magic.model.labels import labels as as_answers
 from ggml_magic.model.model import EdgeModel
 from ggml_magic.model.rows import rows as as_rows
-from ggml_magic.model.stages import answers
-from ggml_magic.presentation import plural
 from ggml_magic.runtimes import runtime as runtimes
-from ggml_magic.validate.compare import Answers, Comparison, Task, compare, margins, task
-from ggml_magic.validate.golden import golden
-from ggml_magic.validate.limits import FlipLimit, parse_flips, parse_tolerance
-from ggml_magic.validate.report import Flip, Report, differing
-from ggml_magic.workspace import Workspace, read_json, write_json
+from ggml_magic.validate import flips, golden, kept, limits, suspects
+from ggml_magic.validate.compare import Comparison, chunks, compare, peak
+from ggml_magic.validate.evidence import Evidence, Subject, gathered, source_answers
+from ggml_magic.validate.gate import costs_against, failed, gate, load, reasons_against
+from ggml_magic.validate.limits import NATIVE, Limits
+from ggml_magic.validate.question import Question, Suspect
+from ggml_magic.validate.report import Latency, Report
+from ggml_magic.validate.task import Answers, Task, task
+from ggml_magic.workspace import Workspace
 
-REPORT_FILE = "report.json"
-GOLDEN_FILE = "golden.json"
-# float32 keeps 24 bits: two sums of the same numbers part by a few times this (RUNTIMES 3).
-FLOAT32_ROUNDING = 1e-6
+__all__ = ["gate", "load", "validate"]
+
+# A cause that explains a failure shows in a few rows, and each is run several times over.
+SUSPECT_ROWS = 2_000
+MOST_ROWS = 0.5
 
 
 def validate(
@@ -39,52 +42,48 @@ def validate(
     *,
     inputs: object,
     labels: object = None,
-    max_flips: str = "0%",
-    tolerance: float | None = None,
+    units: str | Mapping[str, str] | None = None,
+    max_flips: str | int = "0%",
+    tolerance: float | str | None = None,
     runtime: str = runtimes.DEFAULT,
+    arch: str = NATIVE,
+    cpus: float | str | None = None,
+    memory: str | None = None,
+    max_latency_p95: str | None = None,
+    max_memory: str | None = None,
+    max_size: str | None = None,
 ) -> Report:
     """Prove a converted file on real rows in the target's own runtime, or raise ``GateError``.
 
-    ``inputs`` are rows (N, F) with the contract's features; every one is run. ``max_flips`` is a
-    share or a number of rows, ``tolerance`` the largest difference of an output (default: the
-    variant's). The report is kept either way, golden vectors only where it passed. Raises also
-    ``ContractError`` and its kinds, ``GrammarError``, ``EdgeRuntimeError``, ``NotYetError``.
+    ``inputs`` are rows (N, F) with the contract's features, in ``units`` where these are not the
+    contract's; every one is run. ``max_flips`` is a share or a number of rows; ``tolerance`` the
+    largest difference of an output (default: the decision's, else the variant's). ``arch`` is
+    native, aarch64 or armv7l. ``cpus`` and ``memory`` ("512MB") limit the model's own process;
+    the latency (of a row), memory and size are limits of the gate, as "2ms" and "64KB". The
+    report is kept either way. Raises also ``ContractError`` and its kinds, ``GrammarError``,
+    ``EdgeRuntimeError``, ``EnvironmentBuildError``, ``NotYetError``.
     """
-    limit, asked = parse_flips(max_flips), parse_tolerance(tolerance)
-    target = runtimes.get(runtime)
+    allowed = limits.parse(max_flips, tolerance, max_latency_p95, max_memory, max_size)
+    allowed.check_measurable(arch)
+    own = runtimes.Limits(
+        cpus=limits.parse_cpus(cpus), memory_bytes=limits.parse_bytes(memory, "--memory")
+    )
+    subject = Subject(model, conversion, runtimes.get(runtime), arch, own)
     _check_same_model(model, conversion)
+    rows = as_rows(inputs, model.contract, "inputs", units=units)
     decision = model.contract.decision
-    rows = as_rows(inputs, model.contract, "inputs")
     truth = None if labels is None else as_answers(labels, decision, len(rows))
-    source = _source(model, rows)
-    run = runtimes.run(target, conversion.file, rows)
-    if run.outputs.shape != source.shape:
-        raise EdgeRuntimeError(
-            f"{conversion.file.name} answers with the shape {run.outputs.shape}",
-            f"the notebook's model answers with {source.shape}",
-            f"%ggml convert {model.name} --quantize none",
-        )
-    allowed = variant_tolerance(conversion.chosen, source) if asked is None else asked
-    evidence = _Evidence(model, conversion, rows, source, run, truth, limit, allowed)
-    report = _report(evidence)
-    _keep(evidence, report)
+    with gathered(subject, rows) as evidence:
+        proof = _Proof(subject, evidence, truth, allowed)
+        report = proof.report()
+        kept.keep(model, report, proof.golden())
+        found = proof.suspects(report)
+        if found:
+            report = replace(report, suspects=found)
+            kept.keep_verdict(model, report)
     if not report.passed:
-        raise _failed(report, conversion)
+        raise failed(report)
     return report
-
-
-@dataclass(frozen=True)
-class _Evidence:
-    """All that the verdict rests on; ``labels`` are answers of the decision, or None."""
-
-    model: EdgeModel
-    conversion: Conversion
-    rows: Rows
-    source: Rows
-    run: runtimes.Run
-    labels: Answers | None
-    limit: FlipLimit
-    tolerance: float
 
 
 def _check_same_model(model: EdgeModel, conversion: Conversion) -> None:
@@ -96,159 +95,181 @@ def _check_same_model(model: EdgeModel, conversion: Conversion) -> None:
         )
 
 
-def _source(model: EdgeModel, rows: Rows) -> Rows:
-    """The notebook's own answers: its live stages, else the SavedModel in the child process."""
-    if not model.stages:
-        return source_outputs(model, rows)
-    sample, described = model.sample()
-    now = answers(model.stages, sample)
-    moved = np.abs(now - described) / np.maximum(1.0, np.abs(described))
-    if not float(moved.max()) <= PARITY_BOUND:  # so that NaN fails too
-        raise NotYetError(
-            f"the stages of {model.name} have changed since they were described",
-            "they were trained on, and the converted file holds the old weights",
-            f"run the cell of %ggml model {model.name} again, then %ggml convert {model.name}",
+@dataclass(frozen=True)
+class _Proof:
+    """All that the verdict rests on; ``labels`` are answers of the decision, or None."""
+
+    subject: Subject
+    evidence: Evidence
+    labels: Answers | None
+    limits: Limits
+
+    @property
+    def contract(self) -> Contract:
+        return self.subject.model.contract
+
+    def tolerance(self) -> float:
+        asked = self.limits.tolerance
+        if asked is None and self.contract.decision.rule == "value":
+            asked = self.contract.decision.tolerance
+        return self._variant(self.evidence.source) if asked is None else asked
+
+    def _variant(self, outputs: Rows, variant: str | None = None) -> float:
+        """How far an output of the variant may be off, from the largest of N outputs alone."""
+        named = variant or (FLOAT32 if self.subject.is_source else self.subject.variant)
+        return variant_tolerance(named, np.asarray([[peak(outputs)]], dtype=np.float32))
+
+    def report(self) -> Report:
+        evidence, tolerance = self.evidence, self.tolerance()
+        decision = self.contract.decision
+        compared = compare(decision, evidence.source, evidence.edge, tolerance)
+        figures = Task()
+        if self.labels is not None:
+            figures = task(decision, evidence.source, evidence.edge, self.labels)
+        report = self._report(compared, figures, tolerance)
+        reasons = (
+            *reasons_against(decision.rule, compared, self.limits, tolerance),
+            *costs_against(self.limits, report),
         )
-    return answers(model.stages, rows)
+        return replace(report, passed=not reasons, reasons=reasons)
+
+    def _report(self, compared: Comparison, figures: Task, tolerance: float) -> Report:
+        subject, evidence, run = self.subject, self.evidence, self.evidence.run
+        decision = self.contract.decision
+        out_of_range_share, out_of_range = outside(self.contract, evidence.rows)
+        sides = evidence.source, evidence.edge
+        return Report(
+            name=subject.model.name,
+            model_sha256=subject.model.sha256,
+            file_sha256=subject.sha256,
+            variant=subject.variant,
+            runtime=run.runtime,
+            runtime_version=run.version,
+            arch=subject.arch,
+            architecture=run.architecture,
+            emulated=run.emulated,
+            rule=decision.rule,
+            boundary=decision.at if decision.rule == "threshold" else None,
+            rows=compared.rows,
+            features=len(self.contract.features),
+            outputs=decision.outputs_needed(),
+            flip_count=compared.flip_count,
+            flip_share=compared.flip_count / compared.rows,
+            max_abs_diff=compared.max_abs_diff,
+            mean_abs_diff=compared.mean_abs_diff,
+            p99_abs_diff=compared.p99_abs_diff,
+            distinct_outputs=compared.distinct_outputs,
+            not_finite=compared.not_finite,
+            out_of_range_share=out_of_range_share,
+            out_of_range=out_of_range,
+            **asdict(figures),
+            max_flips=str(self.limits.flips),
+            tolerance=tolerance,
+            max_latency_p95_microseconds=self.limits.latency_p95_microseconds,
+            max_memory_bytes=self.limits.memory_bytes,
+            max_size_bytes=self.limits.size_bytes,
+            passed=False,
+            reasons=(),
+            suspects=(),
+            size=subject.size,
+            load_seconds=run.load_seconds,
+            latency=_latency(run),
+            peak_bytes=run.peak_bytes,
+            created=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+            flipped=flips.flips(self.contract, compared.flips, evidence.rows, *sides),
+            points=flips.sample(decision, compared.flips, *sides, tolerance),
+        )
+
+    def golden(self) -> dict[str, object] | None:
+        """The golden vectors of a file that a component can hold, of a run on this processor."""
+        evidence = self.evidence
+        if self.subject.is_source or evidence.run.emulated:
+            return None
+        return golden.golden(
+            self.contract,
+            evidence.rows,
+            evidence.edge,
+            evidence.corner_outputs,
+            tolerance=self._variant(evidence.edge),
+            rounding=self._variant(evidence.edge, FLOAT32),
+        )
+
+    def suspects(self, report: Report) -> tuple[Suspect, ...]:
+        """Why it fails, or why the rows themselves are doubtful; none where nothing is wrong."""
+        if not is_doubtful(report):
+            return ()
+        subject, evidence, model = self.subject, self.evidence, self.subject.model
+        places = asked_rows(report.flipped.rows, report.rows)
+        static = subject.conversion.candidate.static
+        return suspects.find(
+            Question(
+                contract=self.contract,
+                scaling=model.scaling,
+                rows=np.asarray(evidence.rows[places]),
+                source=np.asarray(evidence.source[places]),
+                edge=np.asarray(evidence.edge[places]),
+                answers=self._edge_answers,
+                sources=lambda rows: source_answers(model, rows),
+                labels=None if self.labels is None else self.labels[places],
+                input_range=None if static is None or subject.is_source else static.input_range,
+                tolerance=report.tolerance,
+                name=model.name,
+            )
+        )
+
+    def _edge_answers(self, rows: Rows) -> Rows:
+        subject = self.subject
+        return runtimes.run(
+            subject.runtime, subject.file, rows, arch=subject.arch, limits=subject.limits
+        ).outputs
 
 
-def _report(evidence: _Evidence) -> Report:
-    model, run, rows = evidence.model, evidence.run, evidence.rows
-    decision = model.contract.decision
-    compared = compare(decision, evidence.source, run.outputs, evidence.tolerance)
-    labels = evidence.labels
-    figures = Task() if labels is None else task(decision, run.outputs, labels)
-    reasons = reasons_against(
-        decision, evidence.source, compared, evidence.limit, evidence.tolerance
-    )
-    return Report(
-        name=model.name,
-        model_sha256=model.sha256,
-        file_sha256=evidence.conversion.candidate.sha256,
-        runtime=run.runtime,
-        runtime_version=run.version,
-        architecture=run.architecture,
-        rule=decision.rule,
-        rows=len(rows),
-        flips=_flips(decision, evidence.source, run.outputs, compared.flips),
-        flip_share=len(compared.flips) / len(rows),
-        max_abs_diff=compared.max_abs_diff,
-        mean_abs_diff=compared.mean_abs_diff,
-        distinct_outputs=compared.distinct_outputs,
-        not_finite=compared.not_finite,
-        out_of_range_share=float(model.contract.outside(rows).any(axis=1).mean()),
-        **asdict(figures),
-        max_flips=str(evidence.limit),
-        tolerance=evidence.tolerance,
-        passed=not reasons,
-        reasons=reasons,
-        load_seconds=run.load_seconds,
-        row_microseconds_p50=run.row_microseconds_p50,
-        peak_bytes=run.peak_bytes,
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-    )
+def is_doubtful(report: Report) -> bool:
+    """Whether a cause is worth looking for: wrong answers, useless ones, or strange rows.
 
-
-def reasons_against(
-    decision: Decision, source: Rows, compared: Comparison, limit: FlipLimit, tolerance: float
-) -> tuple[str, ...]:
-    """Why the gate stays shut, each reason one clause; none when it opens.
-
-    Where the value is the answer, the tolerance already made the flips.
+    A file that is merely too large or too slow has none.
     """
-    reasons = []
-    if compared.not_finite:
-        reasons.append(f"it answers NaN or infinity to {plural(compared.not_finite, 'row')}")
-    if compared.constant:
-        reasons.append("it gives one answer to every row, and the notebook's model does not")
-    flips, allowed = len(compared.flips), limit.rows(len(source))
-    if flips > allowed:
-        reasons.append(
-            f"{differing(decision.rule, flips, len(source), tolerance)} "
-            f"({flips / len(source):.2%}), and {limit} may" + _rounding(decision, source, compared)
-        )
-    if decision.rule != "value" and compared.max_abs_diff > tolerance:
-        reasons.append(
-            f"an output differs by {compared.max_abs_diff:.3g}, and {tolerance:.3g} is allowed"
-        )
-    return tuple(reasons)
+    differs = report.flip_count or report.not_finite or report.distinct_outputs == 1
+    too_far = report.max_abs_diff > report.tolerance
+    wrong = not report.passed and bool(differs or too_far)
+    accuracy, majority = report.accuracy, report.majority
+    useless = accuracy is not None and majority is not None and accuracy <= majority
+    error, baseline = report.mean_abs_error, report.baseline_abs_error
+    useless |= error is not None and baseline is not None and not error < baseline
+    return wrong or useless or report.out_of_range_share > MOST_ROWS
 
 
-def _rounding(decision: Decision, source: Rows, compared: Comparison) -> str:
-    """A clause for flips that sit on the boundary itself, as a threshold taken from data does."""
-    widest = float(margins(decision, source[compared.flips]).max())
-    if not widest <= FLOAT32_ROUNDING * max(1.0, float(np.abs(source).max())):
-        return ""
-    return f" (all within {widest:.1g} of the boundary: move the threshold off the data)"
+def asked_rows(flipped: npt.NDArray[np.intp], rows: int) -> npt.NDArray[np.intp]:
+    """The places of at most ``SUSPECT_ROWS`` rows, flipped ones first and half of them at most.
 
-
-def _flips(
-    decision: Decision, source: Rows, edge: Rows, places: npt.NDArray[np.intp]
-) -> tuple[Flip, ...]:
-    sides = []
-    for outputs in (source[places], edge[places]):
-        behind = decision.confidence(outputs)
-        behind = outputs[:, 0].astype(np.float64) if behind is None else behind
-        sides.append((decision.answers(outputs).tolist(), behind.tolist()))
-    (source_answers, source_outs), (edge_answers, edge_outs) = sides
-    return tuple(map(Flip, places.tolist(), source_answers, edge_answers, source_outs, edge_outs))
-
-
-def _keep(evidence: _Evidence, report: Report) -> None:
-    """Keep the report; golden vectors only of a file that passed."""
-    folder = evidence.model.folder
-    if report.passed:
-        vectors = golden(
-            evidence.model.contract.decision, evidence.rows, evidence.run.outputs, report.tolerance
-        )
-        write_json(folder / GOLDEN_FILE, vectors)
-    else:
-        (folder / GOLDEN_FILE).unlink(missing_ok=True)
-    write_json(folder / REPORT_FILE, report.to_dict())
-
-
-def load(workspace: Workspace, model: EdgeModel) -> Report:
-    """The last report on this model, passed or not.
-
-    Raises ``NotYetError`` when there is none.
+    Where there are no others, flipped ones fill the rest.
     """
-    stored = read_json(model.folder / REPORT_FILE)
-    if stored is None or stored["model_sha256"] != model.sha256:
-        raise NotYetError(
-            f"{model.name} has not been proven",
-            "no report on this model is in the workspace",
-            f"%ggml validate {model.name} --inputs X_test",
-        )
-    return Report.from_dict(stored)
+    others = np.linspace(0, rows - 1, min(rows, SUSPECT_ROWS)).round().astype(np.intp)
+    others = np.setdiff1d(others, flipped)
+    some = max(SUSPECT_ROWS // 2, SUSPECT_ROWS - len(others))
+    first = flipped[np.linspace(0, len(flipped) - 1, min(len(flipped), some)).astype(np.intp)]
+    room = SUSPECT_ROWS - len(first)
+    rest = others[np.linspace(0, len(others) - 1, min(len(others), room)).astype(np.intp)]
+    return np.concatenate([first, rest])
 
 
-def gate(workspace: Workspace, model: EdgeModel, conversion: Conversion) -> Report:
-    """The passing report on this very file; nothing goes to a device without.
-
-    Raises ``NotYetError`` when there is no report, ``GateError`` when it failed or is about
-    another file.
-    """
-    report = load(workspace, model)
-    if report.file_sha256 != conversion.candidate.sha256:
-        raise GateError(
-            f"{model.name} was converted again since it was proven",
-            f"the proof is of another file than {conversion.chosen}",
-            f"%ggml validate {model.name} --inputs X_test",
-        )
-    if not report.passed:
-        raise _failed(report, conversion)
-    return report
+def outside(contract: Contract, rows: Rows) -> tuple[float, dict[str, float]]:
+    """The share of rows with a value outside the training range, and that of each feature."""
+    strange, by_feature = 0, np.zeros(len(contract.features), dtype=np.int64)
+    for part in chunks(len(rows)):
+        # a feature after the other: numpy is slow along an axis of a few
+        beyond = np.ascontiguousarray(contract.outside(rows[part]).T)
+        by_feature += np.count_nonzero(beyond, axis=1)
+        strange += int(np.count_nonzero(beyond.any(axis=0)))
+    shares = (by_feature / len(rows)).tolist()
+    return strange / len(rows), dict(zip(contract.names, shares, strict=True))
 
 
-def _failed(report: Report, conversion: Conversion) -> GateError:
-    if conversion.chosen != FLOAT32:
-        remedy = f"%ggml convert {report.name} --quantize none"
-    else:
-        remedy = f"%ggml validate {report.name} --inputs X_test --max-flips {len(report.flips)}"
-    if not report.flips or report.not_finite:
-        remedy = f"%ggml convert {report.name} --quantize none"
-    return GateError(
-        f"{report.name} does not pass on {report.runtime} {report.runtime_version}",
-        "; ".join(report.reasons),
-        remedy,
-    )
+def _latency(run: runtimes.Run) -> Latency | None:
+    """The times of a run; none of one that was not timed."""
+    row = (run.row_microseconds_p50, run.row_microseconds_p95, run.row_microseconds_p99)
+    batch = (run.batch_microseconds_p50, run.batch_microseconds_p95, run.batch_microseconds_p99)
+    figures = (*row, run.batch_rows, *batch)
+    if any(figure is None for figure in figures):
+        return None
+    return Latency(*figures)  # type: ignore[arg-type]  # none of them is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from ggml_magic.settings import Settings
 from ggml_magic.verbs.run import Run, verb
 
 if TYPE_CHECKING:
+    from ggml_magic.doctor.check import Diagnosis
     from ggml_magic.headless.pipeline import PipelineRun
 
 
@@ -71,6 +73,28 @@ def sandbox(run: Run, action: str, name: str | None = None) -> Presented:
         if action == "env":
             return _exports(endpoint.url, run.settings.region)
     return client.status(run.workspace)
+
+
+@verb
+def doctor(run: Run, *, fix: str | None = None) -> Diagnosis:
+    """What this machine has of what a proof needs, and what would mend the rest.
+
+    ``fix`` names what to mend first: emulation or runtimes; each line of it is printed as it
+    happens. Raises ``GrammarError``, ``EnvironmentBuildError``.
+    """
+    from ggml_magic.doctor import local
+    from ggml_magic.doctor import mend as room
+
+    if fix is not None:
+        room.mend(fix, _print_line)
+    value = local.diagnose()
+    run.made += [f"{check.name} {check.state}" for check in value.checks]
+    return value
+
+
+def _print_line(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def _exports(url: str, region: str) -> Exports:

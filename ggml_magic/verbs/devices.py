@@ -23,12 +23,14 @@ def replay(
     *,
     inputs: object,
     to: str,
+    units: str | None = None,
     on_answer: Callable[[int, int], None] | None = None,
 ) -> Predictions:
     """Send rows to a thing's shadow as its sensor would, and wait for the answers.
 
     A long one prints how long it will take and how far it is, unless ``on_answer`` takes each
-    answer's number and how many there will be; an answer is kept as soon as it is there. Raises
+    answer's number and how many there will be; an answer is kept as soon as it is there.
+    ``units`` are those of the rows, where they are not the contract's. Raises
     ``NotYetError`` where the model is not installed, ``DeploymentTimeoutError`` when nothing
     answers, ``ContractError`` for bad rows.
     """
@@ -38,7 +40,9 @@ def replay(
     thing = _thing(run, to)
     model = run.model(name)
     progress = on_answer or Pace(_print).answered
-    value = room.replay(run.cloud, run.workspace, model, thing, inputs, progress=progress)
+    value = room.replay(
+        run.cloud, run.workspace, model, thing, inputs, units=units, progress=progress
+    )
     run.made += [f"{item.reading} {item.prediction}" for item in value]
     return value
 

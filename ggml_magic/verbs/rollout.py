@@ -6,10 +6,11 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ggml_magic.errors import NotYetError
+from ggml_magic.errors import GateError, NotYetError
 from ggml_magic.verbs.run import Run, verb
 
 if TYPE_CHECKING:
+    from ggml_magic.component.bundle import Bundle
     from ggml_magic.deploy.deploy import Deployment, Record
     from ggml_magic.deploy.plan import Plan
     from ggml_magic.deploy.watch import Step
@@ -40,12 +41,14 @@ def deploy(
     to: str,
     watch: bool = False,
     timeout: float = DEFAULT_TIMEOUT_SECONDS,
+    force: str | None = None,
     on_step: Callable[[Step], None] | None = None,
 ) -> Deployment:
     """Publish and deploy a proven model to a target, and wait for the end.
 
     With ``watch`` each step is printed, or given to ``on_step``; ``timeout`` is in seconds.
-    Raises ``GateError``, ``TargetNotFoundError``, ``DeploymentError``, ``CloudError``.
+    ``force`` is a reason to deploy what was packaged although its proof failed. Raises
+    ``GateError``, ``TargetNotFoundError``, ``DeploymentError``, ``CloudError``.
     """
     from ggml_magic.deploy import deploy as room
     from ggml_magic.deploy import plan as plans
@@ -53,6 +56,8 @@ def deploy(
 
     aim = target.parse(to)
     bundle = run.bundle(name)
+    _check_forced(bundle, force)
+    run.forced = force
     value = room.deploy(
         run.cloud,
         run.workspace,
@@ -64,6 +69,17 @@ def deploy(
     )
     run.made += [value.deployment_id, value.target, f"{value.component} {value.version}"]
     return value
+
+
+def _check_forced(bundle: Bundle, force: str | None) -> None:
+    """Who deploys what was packaged without a passing proof says so once more."""
+    if bundle.forced is None or (force or "").strip():
+        return
+    raise GateError(
+        f"{bundle.name} was packaged although its proof failed",
+        f"the reason given was {bundle.forced!r}",
+        f'%ggml deploy {bundle.name} --to … --force "REASON", or mend and package it again',
+    )
 
 
 def step_line(step: Step) -> str:

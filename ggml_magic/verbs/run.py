@@ -48,6 +48,7 @@ class Run:
     workspace: Workspace
     took: list[str] = field(default_factory=list)
     made: list[str] = field(default_factory=list)
+    forced: str | None = None
 
     @functools.cached_property
     def settings(self) -> Settings:
@@ -71,21 +72,32 @@ class Run:
         self.took.append(model.sha256)
         return model
 
-    def proven(self, name: str) -> tuple[EdgeModel, Conversion, Report]:
-        """A model with its conversion and a passing proof of that very file."""
+    def proven(
+        self, name: str, runtime: str, force: str | None = None
+    ) -> tuple[EdgeModel, Conversion, Report]:
+        """A model with its conversion and a proof of that very file on this runtime.
+
+        The proof passed, unless ``force`` gives a reason to go on without.
+        """
         from ggml_magic.convert.convert import load
         from ggml_magic.validate.validate import gate
 
+        self.forced = force
         model = self.model(name)
         conversion = load(self.workspace, model)
-        return model, conversion, gate(self.workspace, model, conversion)
+        report = gate(self.workspace, model, conversion, runtime=runtime, force=force)
+        return model, conversion, report
 
     def bundle(self, name: str) -> Bundle:
         """The packaged model, which must be the proven one with its present code."""
         from ggml_magic.component import inference, package
+        from ggml_magic.runtimes.runtime import DEFAULT
 
-        _, _, report = self.proven(name)
-        bundle = package.load(self.workspace, name)
+        packaged = package.find(self.workspace, name)
+        if packaged is None:
+            self.proven(name, DEFAULT)  # what is missing before it is the better news
+        bundle = packaged or package.load(self.workspace, name)
+        _, _, report = self.proven(name, bundle.runtime, bundle.forced)
         code = inference.load(self.workspace, name)
         wanted = {
             MODEL_FILE: report.file_sha256,
@@ -150,6 +162,7 @@ def _receipt(run: Run, values: Mapping[str, object], begun: float, error: str | 
             seconds=round(time.monotonic() - begun, 3),
             cloud=_cloud_name(run),
             error=error,
+            forced=run.forced,
             at=datetime.now(timezone.utc).isoformat(timespec="microseconds"),
         ),
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from ggml_magic.headless import receipts
 from ggml_magic.presentation import Card, Presented
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from ggml_magic.component.bundle import Bundle
     from ggml_magic.convert.convert import Conversion
     from ggml_magic.model.model import EdgeModel
+    from ggml_magic.validate.profile import Profile
     from ggml_magic.validate.report import Report
 
 
@@ -45,12 +47,20 @@ def model(
     inputs: object,
     labels: object = None,
     decide: str = ">= 0.5",
+    missing: Literal["reject", "median"] = "reject",
 ) -> EdgeModel:
     """Describe a trained prediction as one unit: its stages, feature contract and decision.
 
-    ``inputs`` are training rows (N, F). Raises ``ContractError``, ``UnsupportedStageError``.
+    A stage is a live object, or text that says where a saved model is: a folder or file, an
+    ``s3://`` key, ``sagemaker:training-job/NAME``. ``inputs`` are training rows (N, F).
+    ``missing`` is reject or median. Raises ``ContractError``, ``UnsupportedStageError``.
     """
     from ggml_magic.model.model import describe
+
+    def fetch(where: str, folder: Path) -> Path:
+        from ggml_magic.cloud import downloads
+
+        return downloads.fetch(run.cloud, where, folder)
 
     value = describe(
         run.workspace,
@@ -60,6 +70,8 @@ def model(
         inputs=inputs,
         labels=labels,
         decide=decide,
+        missing=missing,
+        fetch=fetch,
     )
     described[run.workspace.root, name] = value
     run.made.append(value.sha256)
@@ -67,15 +79,34 @@ def model(
 
 
 @verb
-def convert(run: Run, name: str, *, quantize: str = "none") -> Conversion:
-    """Make TFLite of a described model, in a child process.
+def convert(
+    run: Run,
+    name: str,
+    *,
+    quantize: str = "none",
+    representative: object = None,
+    file: str | None = None,
+    runtime: str = "ai-edge-litert",
+    max_flips: str = "0%",
+) -> Conversion:
+    """Make TFLite of a described model, in a child process; or take a ready ``file``.
 
-    ``quantize`` is none, float16, dynamic or auto. Raises ``NotYetError``, ``ConversionError``.
+    ``quantize`` is none, float16, dynamic, int8, int16x8, int8-split or auto, which chooses by
+    evidence: it runs on ``runtime``, flips no more than ``max_flips``, then size and speed.
+    Raises ``NotYetError``, ``ConversionError``, ``ContractError`` for bad ``representative`` rows.
     """
     from ggml_magic.convert.convert import convert as convert_model
 
     edge = run.model(name)
-    conversion = convert_model(run.workspace, edge, quantize=quantize)
+    conversion = convert_model(
+        run.workspace,
+        edge,
+        quantize=quantize,
+        representative=representative,
+        file=file,
+        runtime=runtime,
+        max_flips=max_flips,
+    )
     run.made.append(receipts.sha256_of(conversion.file))
     return conversion
 
@@ -87,12 +118,21 @@ def validate(
     *,
     inputs: object,
     labels: object = None,
+    units: str | None = None,
     max_flips: str = "0%",
     tolerance: float | None = None,
     runtime: str = "ai-edge-litert",
+    arch: str = "native",
+    cpus: float | None = None,
+    memory: str | None = None,
+    max_latency_p95: str | None = None,
+    max_memory: str | None = None,
+    max_size: str | None = None,
 ) -> Report:
     """Prove a converted model on the device's runtime, row by row.
 
+    ``units`` are those of the rows, where they are not the contract's. ``cpus`` and ``memory``
+    ("512MB") limit the model's own process; the three ``max_…`` are further limits of the gate.
     Raises ``GateError`` when it fails, ``NotYetError`` before ``convert``, ``ContractError``.
     """
     from ggml_magic.convert.convert import load
@@ -106,12 +146,62 @@ def validate(
         conversion,
         inputs=inputs,
         labels=labels,
+        units=units,
         max_flips=max_flips,
         tolerance=tolerance,
         runtime=runtime,
+        arch=arch,
+        cpus=cpus,
+        memory=memory,
+        max_latency_p95=max_latency_p95,
+        max_memory=max_memory,
+        max_size=max_size,
     )
     run.made += [report.file_sha256, report.runtime, report.runtime_version, str(report.passed)]
     return report
+
+
+@verb
+def profile(
+    run: Run,
+    name: str,
+    *,
+    inputs: object,
+    labels: object = None,
+    units: str | None = None,
+    variants: str | None = None,
+    runtimes: str | None = None,
+    arch: str = "native",
+    cpus: float | None = None,
+    memory: str | None = None,
+) -> Profile:
+    """Measure variants and runtimes side by side in one run.
+
+    ``variants`` and ``runtimes`` are names with commas. Raises ``NotYetError``,
+    ``ContractError``, ``GrammarError``.
+    """
+    from ggml_magic.runtimes.runtime import Limits
+    from ggml_magic.validate import profile as room
+    from ggml_magic.validate.limits import parse_bytes, parse_cpus
+
+    edge = run.model(name)
+    value = room.profile(
+        run.workspace,
+        edge,
+        inputs=inputs,
+        labels=labels,
+        units=units,
+        variants=_names(variants),
+        runtime_names=_names(runtimes),
+        arch=arch,
+        limits=Limits(cpus=parse_cpus(cpus), memory_bytes=parse_bytes(memory, "--memory")),
+    )
+    run.made += [f"{line.variant} {line.runtime} {line.flips}" for line in value.lines]
+    return value
+
+
+def _names(text: str | None) -> list[str] | None:
+    return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
 
 
 @verb
@@ -133,14 +223,24 @@ def inference(run: Run, name: str, *, code: str | None = None) -> DeviceCode:
 
 
 @verb
-def package(run: Run, name: str, *, interval: float = 1.0, version: str | None = None) -> Bundle:
+def package(
+    run: Run,
+    name: str,
+    *,
+    interval: float = 1.0,
+    version: str | None = None,
+    runtime: str = "ai-edge-litert",
+    force: str | None = None,
+) -> Bundle:
     """Make a Greengrass component of a proven model; the same content keeps its version.
 
-    ``interval`` is in seconds. Raises ``GateError``, ``PackagingError``, ``DiskFullError``.
+    ``interval`` is in seconds; ``runtime`` is the device's, and needs a proof of its own.
+    ``force`` is a reason to go on although that proof failed; the component and the receipt
+    hold it. Raises ``GateError``, ``PackagingError``, ``DiskFullError``.
     """
     from ggml_magic.component import package as room
 
-    edge, conversion, report = run.proven(name)
+    edge, conversion, report = run.proven(name, runtime, force)
     component = room.component_name(run.settings, name)
     bundle = room.package(
         run.workspace,
@@ -151,6 +251,7 @@ def package(run: Run, name: str, *, interval: float = 1.0, version: str | None =
         interval_seconds=interval,
         published=run.cloud.components.versions(component),
         version=version,
+        force=force,
     )
     run.made += [f"{c.name} {c.version} {c.content_sha256}" for c in bundle.components]
     return bundle

@@ -1,0 +1,15 @@
+"""The table of machines that can be emulated."""
+
+from __future__ import annotations
+
+from ggml_magic.runtimes.machines import MACHINES
+
+
+def test_the_cpu_is_never_left_to_qemu() -> None:
+    # "max" answered int8 models wrongly
+    assert {machine.cpu for machine in MACHINES.values()} == {"cortex-a72", "cortex-a7"}
+
+
+def test_the_seam_names_the_machines() -> None:
+    assert list(MACHINES) == ["aarch64", "armv7l"]
+    assert all(name == machine.name for name, machine in MACHINES.items())
