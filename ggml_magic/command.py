@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ggml_magic.errors import GgmlError, GrammarError, UnknownNameError
+from ggml_magic.errors import GateError, GgmlError, GrammarError, UnknownNameError
 from ggml_magic.grammar import reading
 from ggml_magic.grammar.help import COMMAND
 from ggml_magic.grammar.place import is_place
@@ -34,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         print(_run(words))
     except GgmlError as error:
+        if isinstance(error, GateError) and error.report is not None:
+            print(error.report, flush=True)
         print("\n".join(_lines(error)), file=sys.stderr)
         return NOT_UNDERSTOOD if isinstance(error, GrammarError) else FAILED
     except KeyboardInterrupt:

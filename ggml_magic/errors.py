@@ -101,7 +101,13 @@ class EdgeRuntimeError(GgmlError):
 
 
 class GateError(GgmlError):
-    """The proof failed, or there is none."""
+    """The proof failed, or there is none; ``report`` is the failing ``Report``, if it is known."""
+
+    def __init__(
+        self, what: str, why: str = "", remedy: str = "", *, report: object = None
+    ) -> None:
+        super().__init__(what, why, remedy)
+        self.report = report
 
 
 class InferenceCodeError(GgmlError):

@@ -103,6 +103,8 @@ def plural(count: int, noun: str) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes as a person says them: ``4,072 B``, ``3.4 MB``."""
-    million = 1_000_000
-    return f"{count:,} B" if count < million else f"{count / million:.1f} MB"
+    """Bytes as a person says them: ``4,072 B``, ``3.4 MB``, ``1.5 GB``."""
+    for unit, name in ((1_000_000_000, "GB"), (1_000_000, "MB")):
+        if count >= unit:
+            return f"{count / unit:.1f} {name}"
+    return f"{count:,} B"

@@ -162,7 +162,7 @@ def test_without_a_passing_proof_of_this_file_nothing_is_packaged(
         packaged(workspace, (model, conversion, other))
     golden = model.folder / "reports" / "ai-edge-litert.golden.json"
     golden.write_text(json.dumps({**json.loads(golden.read_text()), "file_sha256": "0" * 64}))
-    with pytest.raises(NotYetError, match="golden vectors .* another file's"):
+    with pytest.raises(NotYetError, match=r"golden vectors .* another file's"):
         packaged(workspace, facts)
     golden.unlink()
     with pytest.raises(NotYetError, match="golden"):

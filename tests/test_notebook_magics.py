@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
+from IPython.utils.capture import capture_output
 from traitlets.config import Config
 
-from ggml_magic.errors import GrammarError, NotYetError, UnknownNameError
+from ggml_magic.errors import GateError, GrammarError, NotYetError, UnknownNameError
 from ggml_magic.headless import receipts
 from ggml_magic.notebook.magics import register
 from ggml_magic.settings import Settings
@@ -208,3 +210,15 @@ def test_papermill_fails_with_one_clean_sentence(
     assert len(error["traceback"]) == 2
     assert error["traceback"][1].startswith("Next: ")
     assert never == []
+
+
+@pytest.mark.real
+def test_a_failing_proof_leaves_its_report_in_the_cell(
+    shell: InteractiveShell, proven: Workspace, tmp_path: Path
+) -> None:
+    shell.user_ns["rows"] = np.float32([[1013, 12, 65], [990, -3, 95], [1030, 20, 30]])
+    with capture_output() as shown:
+        error = failure(shell, "%ggml validate rain --inputs rows --max-size 1KB")
+    assert isinstance(error, GateError) and "1,000 B is allowed" in error.why
+    (output,) = shown.outputs
+    assert "rain FAILED" in output.data["text/plain"] and "<svg" in output.data["text/html"]

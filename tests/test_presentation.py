@@ -61,3 +61,4 @@ def test_ipython_shows_a_dataclass_by_its_card() -> None:
 def test_words_for_counts() -> None:
     assert (plural(1, "row"), plural(23386, "row")) == ("1 row", "23,386 rows")
     assert (size(4072), size(3_400_000)) == ("4,072 B", "3.4 MB")
+    assert size(1_544_000_000) == "1.5 GB"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -158,3 +160,39 @@ def test_the_machines_mirror_has_what_is_needed(tmp_path: Path) -> None:
     planned = apt.plan(["libgcc-s1"])
     assert {"libgcc-s1", "libc6"} <= {one.name.split("_")[0] for one in planned}
     assert all(one.size > 0 for one in planned)
+
+
+def test_a_program_that_cannot_start_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "tool").write_text("no program")
+    with pytest.raises(EnvironmentBuildError, match="Permission denied"):
+        debian.run([str(tmp_path / "tool")], "a thing")
+
+
+@pytest.mark.skipif(shutil.which("gpg") is None, reason="no gpg to sign an archive with")
+@pytest.mark.parametrize(("origin", "refused"), [("Debian", False), ("Somebody", True)])
+def test_a_signed_archive_that_is_not_debians_is_refused(
+    origin: str, refused: bool, tmp_path: Path
+) -> None:
+    mirror = repository(tmp_path / "mirror")
+    release = mirror / "dists/bookworm/Release"
+    index = mirror / "dists/bookworm/main/binary-arm64/Packages"
+    digest = hashlib.sha256(index.read_bytes()).hexdigest()
+    text = release.read_text().replace("Origin: Debian", f"Origin: {origin}")
+    text = text.replace("MD5Sum:\n", f"SHA256:\n {digest} 0 main/binary-arm64/Packages\n")
+    release.write_text(text)
+    keys = tmp_path / "keys"
+    keys.mkdir(mode=0o700)
+    gpg = ["gpg", "--homedir", str(keys), "--batch", "--quiet", "--passphrase", ""]
+    made = ["--quick-generate-key", "a@example.org", "ed25519", "sign", "never"]
+    inline = ["--output", str(release.with_name("InRelease")), "--clearsign", str(release)]
+    for arguments in (made, ["--output", str(tmp_path / "key.gpg"), "--export"], inline):
+        subprocess.run([*gpg, *arguments], check=True, capture_output=True)
+    subprocess.run(["gpgconf", "--homedir", str(keys), "--kill", "all"], check=True)
+    archive = debian.Archive(f"file:{mirror}", str(tmp_path / "key.gpg"))
+    apt = debian.Apt(tmp_path / "state", "arm64", "bookworm", archive, debian.settings())
+    if refused:
+        with pytest.raises(EnvironmentBuildError, match="of Somebody, not of Debian"):
+            apt.update()
+    else:
+        apt.update()
+        assert apt.version("libc6") == ""

@@ -64,3 +64,12 @@ def test_a_wrong_answer_names_the_emulator(
 def test_an_emulator_that_dies_names_itself() -> None:
     with pytest.raises(EdgeRuntimeError, match=r"qemu 99 could not run .* exit code 1"):
         known_answer.examine(["false"], {}, LITERT, "qemu 99")
+
+
+def test_an_emulator_that_crashes_tells_the_signal(tmp_path: Path) -> None:
+    # qemu 7.2 does with ai-edge-litert 2.3
+    program = tmp_path / "qemu"
+    program.write_text("#!/bin/sh\nkill -SEGV $$\n")
+    program.chmod(0o755)
+    with pytest.raises(EdgeRuntimeError, match="died of SIGSEGV"):
+        known_answer.examine([str(program)], {}, LITERT, "qemu 7.2")

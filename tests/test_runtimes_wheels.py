@@ -54,6 +54,12 @@ def test_another_file_than_the_locked_one_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.real
+def test_a_line_without_a_hash_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentBuildError, match="--require-hashes"):
+        wheels.install("typing-extensions==4.16.0\n", "aarch64", "3.11.2", 36, tmp_path)
+
+
+@pytest.mark.real
 def test_a_wheel_that_does_not_exist_for_the_machine_is_an_error(tmp_path: Path) -> None:
     lock = wheels.selected(LITERT.requirements.read_text(), "armv7l", "3.11.2", {"numpy"})
     with pytest.raises(EnvironmentBuildError, match="could not fetch the wheels for armv7l"):

@@ -6,11 +6,13 @@ import pytest
 
 import ggml_magic
 from ggml_magic.deploy.watch import Step
-from ggml_magic.errors import GrammarError, TargetNotFoundError
+from ggml_magic.errors import GateError, GrammarError, TargetNotFoundError
 from ggml_magic.headless import receipts
 from ggml_magic.verbs import rollout
 from ggml_magic.verbs.rollout import step_line
 from ggml_magic.workspace import Workspace
+
+ROWS = [[1013.0, 12.0, 65.0], [990.0, -3.0, 95.0], [1030.0, 20.0, 30.0]]
 
 
 @pytest.mark.parametrize(
@@ -29,6 +31,25 @@ def test_what_is_no_target_is_refused_first(workspace: Workspace, verb: object) 
     assert callable(verb)
     with pytest.raises(GrammarError, match="'pi' is not a target"):
         verb("rain", to="pi")
+
+
+@pytest.mark.real
+def test_what_is_forced_is_forced_twice_and_recorded(proven: Workspace) -> None:
+    with pytest.raises(GateError):
+        ggml_magic.validate("rain", inputs=ROWS, max_size="1KB")
+    with pytest.raises(GateError):
+        ggml_magic.package("rain")
+    with pytest.raises(GrammarError, match="no reason"):
+        ggml_magic.package("rain", force=" ")
+    assert ggml_magic.package("rain", force="a field test").forced == "a field test"
+    ggml_magic.sandbox("core", "forced-pi")
+    assert rollout.plan("rain", to="thing/forced-pi").changes
+    with pytest.raises(GateError, match="the reason given was 'a field test'"):
+        rollout.deploy("rain", to="thing/forced-pi")
+    rollout.deploy("rain", to="thing/forced-pi", force="a field test, agreed")
+    said = [(each.verb, each.status, each.forced) for each in receipts.read(proven)]
+    assert said[-1] == ("deploy", "ok", "a field test, agreed")
+    assert ("package", "ok", "a field test") in said
 
 
 @pytest.mark.real

@@ -47,6 +47,9 @@ def run(
 
     A failure is raised, never printed: a headless run must see it (PEERS 0.1).
     """
+    from IPython.display import display
+
+    from ggml_magic.errors import GateError
     from ggml_magic.grammar import help as helps
     from ggml_magic.grammar import reading
     from ggml_magic.grammar.verb import Call
@@ -60,9 +63,15 @@ def run(
     call = reading.read(reading.split(line), helps.MAGIC, names.look, cell)
     if not isinstance(call, Call):
         return call
-    if call.values.get("watch"):
-        return _watched(shell, call)
-    return call.on(function(call.verb.name))
+    try:
+        if call.values.get("watch"):
+            return _watched(shell, call)
+        return call.on(function(call.verb.name))
+    except GateError as error:
+        if error.report is not None:
+            # what failed, row by row, stays in the cell above the one sentence
+            display(error.report)
+        raise
 
 
 def _watched(shell: InteractiveShell, call: Call) -> Any:

@@ -266,6 +266,10 @@ def run(
         raise EnvironmentBuildError(
             f"could not fetch {what}", f"{command[0]} did not end within {FETCH_SECONDS} s", AGAIN
         ) from None
+    except OSError as error:
+        raise EnvironmentBuildError(
+            f"could not fetch {what}", f"{command[0]}: {error.strerror}", AGAIN
+        ) from error
     if done.returncode:
         raise EnvironmentBuildError(
             f"could not fetch {what}",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -83,11 +84,17 @@ def _answers(
             check=False,
         )
         if done.returncode:
-            said = [line for line in done.stderr.splitlines() if line.strip()]
             raise EdgeRuntimeError(
                 f"{who} could not run a known model with {runtime.name} {runtime.version}",
-                said[-1].strip() if said else f"it ended with exit code {done.returncode}",
+                _reason(done.returncode, done.stderr),
                 "ggml doctor --fix emulation",
             )
         answers: np.ndarray[tuple[int, ...], np.dtype[np.float32]] = np.load(outputs)
         return answers
+
+
+def _reason(code: int, output: str) -> str:
+    if code < 0:
+        return f"the emulator died of {signal.Signals(-code).name}"
+    said = [line.strip() for line in output.splitlines() if line.strip()]
+    return said[-1] if said else f"it ended with exit code {code}"

@@ -92,8 +92,9 @@ def failed(report: Report) -> GateError:
     why = "; ".join(report.reasons)
     return GateError(
         f"{report.name} does not pass on {report.runtime} {report.runtime_version}{where}",
-        why if suspect is None else f"{why}; {suspect.sentence}",
+        why if suspect is None else f"{why}. {suspect.sentence.removesuffix('.')}",
         _remedy(report) if suspect is None else suspect.remedy,
+        report=report,
     )
 
 
