@@ -26,11 +26,11 @@ def test_what_was_not_checked_is_not_missing() -> None:
 
 
 def test_the_same_as_html_and_json() -> None:
-    diagnosis = Diagnosis(CHECKS, done=("built <it>",))
+    diagnosis = Diagnosis(CHECKS)
     html = diagnosis._repr_html_()
-    assert "not checked" in html and "built &lt;it&gt;" in html
+    assert "not checked" in html
     given = json.loads(json.dumps(diagnosis.to_dict()))
-    assert given["ok"] is False and given["done"] == ["built <it>"]
+    assert given["ok"] is False
     assert given["checks"][1] == {
         "name": "TensorFlow",
         "ok": False,

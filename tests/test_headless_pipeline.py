@@ -198,7 +198,7 @@ def test_the_first_failure_ends_the_run(tmp_path: Path, workspace: Workspace) ->
     first, second = ran.stderr.strip().splitlines()[-2:]
     assert first.startswith("pipeline p, step 1 (a.ipynb) failed in cell [")
     assert "NotYetError: there is no model 'rain' in this workspace" in first
-    assert second.startswith("Next: %ggml model rain STAGE…")
+    assert second.startswith("Next: ggml model rain STAGE…")
     assert not (tmp_path / "build" / "p" / "b.ipynb").exists()
     last = receipts.read(workspace)[-1]
     assert (last.verb, last.name, last.status) == ("run", "p.yaml", "failed")

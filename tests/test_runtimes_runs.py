@@ -206,8 +206,13 @@ def test_the_remedy_names_the_model_of_the_workspace(tmp_path: Path, python: Pat
 
 
 def test_a_machine_that_there_is_not_is_told_so(model: Path) -> None:
-    pytest.importorskip("ggml_magic.runtimes.emulation")
     with pytest.raises(GrammarError, match=r"no architecture is called 'sparc'.*native"):
         runtime.run(LITERT, model, ROWS, arch="sparc")
-    with pytest.raises(GrammarError, match=r"does not exist for armv7l.*x86_64, aarch64"):
+    with pytest.raises(GrammarError, match=r"no wheels for armv7l.*x86_64, aarch64"):
         runtime.run(LITERT, model, ROWS, arch="armv7l")
+
+
+def test_an_emulator_s_memory_is_no_model_s(model: Path) -> None:
+    limits = runtime.Limits(memory_bytes=512_000_000)
+    with pytest.raises(GrammarError, match="memory cannot be limited for aarch64"):
+        runtime.run(LITERT, model, ROWS, arch="aarch64", limits=limits)

@@ -30,10 +30,9 @@ class Check:
 
 @dataclass(frozen=True)
 class Diagnosis(Presented):
-    """All that was looked at; ``done`` are the lines of what was mended before."""
+    """All that was looked at."""
 
     checks: tuple[Check, ...]
-    done: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -46,9 +45,9 @@ class Diagnosis(Presented):
         what = f"{missing} of {len(self.checks)} missing" if missing else "nothing is missing"
         rows = tuple((one.name, one.state, one.saw, one.mend) for one in self.checks)
         columns = ("what", "state", "seen", "to mend it")
-        return Card(f"Doctor: {what}", columns=columns, rows=rows, notes=self.done)
+        return Card(f"Doctor: {what}", columns=columns, rows=rows)
 
     def to_dict(self) -> dict[str, Any]:
         """The checks as JSON-ready values."""
         checks = [{**asdict(check), "state": check.state} for check in self.checks]
-        return {"ok": self.ok, "checks": checks, "done": list(self.done)}
+        return {"ok": self.ok, "checks": checks}

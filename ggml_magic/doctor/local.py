@@ -34,9 +34,9 @@ def checks() -> tuple[Check, ...]:
     return tuple(check for look in CHECKS for check in look())
 
 
-def diagnose(done: tuple[str, ...] = ()) -> Diagnosis:
-    """What this machine has and lacks; ``done`` are lines of what was mended before."""
-    return Diagnosis(checks(), done)
+def diagnose() -> Diagnosis:
+    """What this machine has and lacks."""
+    return Diagnosis(checks())
 
 
 def python() -> Iterator[Check]:

@@ -70,7 +70,7 @@ def run(
     except GateError as error:
         if error.report is not None:
             # what failed, row by row, stays in the cell above the one sentence
-            display(error.report)
+            display(error.report)  # type: ignore[no-untyped-call]  # IPython leaves it so
         raise
 
 

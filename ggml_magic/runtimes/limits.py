@@ -37,8 +37,7 @@ class Limits:
     and not only what is held, so a model that holds 73 MB needs about 200 MB of it (RUNTIMES 6):
     what ends within it fits a device of that much memory, what does not may fit all the same,
     and ``peak_bytes`` tells what was really held. 128 MiB hold the rain network in LiteRT, 96 in
-    tflite-runtime; TensorFlow needs more than 512. Under emulation it is the emulator's space.
-    ``seconds`` bounds each step of the work,
+    tflite-runtime; TensorFlow needs more than 512. ``seconds`` bounds each step of the work,
     never the whole: more rows take longer. Raises ``GrammarError`` for what cannot be.
     """
 

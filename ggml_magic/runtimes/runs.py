@@ -153,6 +153,12 @@ def start(
     ``arch`` is ``native``, or the machine to emulate. Raises ``EnvironmentBuildError``, and
     ``GrammarError`` for a machine that the runtime does not exist for.
     """
+    if arch != NATIVE and limits.memory_bytes is not None:
+        raise GrammarError(
+            f"memory cannot be limited for {arch}",
+            "it is emulated here, and the limit would be the emulator's",
+            "leave --memory out, or --arch",
+        )
     argv, variables = _interpreter(runtime, arch)
     place = Path(tempfile.mkdtemp(prefix="edge-", dir=folder)).resolve()
     task = Task(
@@ -206,12 +212,6 @@ def _interpreter(runtime: Runtime, arch: str) -> tuple[tuple[str, ...], Mapping[
             f"no architecture is called {arch!r}",
             f"there are {', '.join(emulation.ARCHITECTURES)}",
             f"--arch {NATIVE}",
-        )
-    if arch not in runtime.architectures:
-        raise GrammarError(
-            f"{runtime.name} {runtime.version} does not exist for {arch}",
-            f"it is built for {', '.join(runtime.architectures)}",
-            f"--arch {NATIVE}, or another runtime with --runtime",
         )
     made = emulation.interpreter(runtime, arch)
     return made.argv, made.variables
