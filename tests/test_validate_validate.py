@@ -407,6 +407,10 @@ def test_a_tolerance_of_the_decision_is_the_gates(kit: Kit) -> None:
     assert validate(kit.workspace, model, conversion, inputs=rows).tolerance == 0.5
     strict = validate(kit.workspace, model, conversion, inputs=rows, tolerance=0.25)
     assert strict.tolerance == 0.25
+    # without one, a hundredth of the largest answer (398), however rough the variant may be
+    plain = describe(kit.workspace, "plain", stage, decide="value", **options)
+    rough = convert(kit.workspace, plain, file=conversion.file)
+    assert validate(kit.workspace, plain, rough, inputs=rows).tolerance == pytest.approx(3.98)
 
 
 def test_what_is_worth_a_suspicion() -> None:

@@ -58,6 +58,16 @@ def tolerance(variant: str, outputs: Rows) -> float:
     return TOLERANCES[variant] * max(1.0, float(np.abs(outputs).max(initial=0.0)))
 
 
+def value_tolerance(decision: Decision, outputs: Rows) -> float:
+    """How far a value may be from the notebook's (N, K) and still be the same answer, absolute.
+
+    The decision's own tolerance, else a hundredth of the largest output.
+    """
+    if decision.tolerance is not None:
+        return decision.tolerance
+    return VALUE_TOLERANCE * max(1.0, float(np.abs(outputs).max(initial=0.0)))
+
+
 def tried(target: Target, candidate: Candidate) -> Candidate:
     """The candidate with what the runtime made of it; a note where it does not run."""
     try:
@@ -82,7 +92,8 @@ def tried(target: Target, candidate: Candidate) -> Candidate:
             row_microseconds=speed,
             note=_joined("answers NaN or infinity", candidate.note),
         )
-    flips = int(flipped(target.decision, target.source, run.outputs, _allowed(target)).sum())
+    allowed = value_tolerance(target.decision, target.source)
+    flips = int(flipped(target.decision, target.source, run.outputs, allowed).sum())
     told = ""
     if _is_constant(run.outputs) and not _is_constant(target.source):
         told, flips = "one answer to every row", count  # a failure by itself, whatever it decides
@@ -93,13 +104,6 @@ def tried(target: Target, candidate: Candidate) -> Candidate:
         row_microseconds=speed,
         note=_joined(told, candidate.note),
     )
-
-
-def _allowed(target: Target) -> float:
-    stated = target.decision.tolerance
-    if stated is not None:
-        return stated
-    return VALUE_TOLERANCE * max(1.0, float(np.abs(target.source).max(initial=0.0)))
 
 
 def _is_constant(outputs: Rows) -> bool:

@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 import numpy as np
 import numpy.typing as npt
 
+from ggml_magic.convert.choice import value_tolerance
 from ggml_magic.convert.convert import Conversion
 from ggml_magic.convert.convert import tolerance as variant_tolerance
 from ggml_magic.convert.variants import FLOAT32
@@ -109,15 +110,19 @@ class _Proof:
         return self.subject.model.contract
 
     def tolerance(self) -> float:
-        asked = self.limits.tolerance
-        if asked is None and self.contract.decision.rule == "value":
-            asked = self.contract.decision.tolerance
-        return self._variant(self.evidence.source) if asked is None else asked
+        if self.limits.tolerance is not None:
+            return self.limits.tolerance
+        decision, source = self.contract.decision, self.evidence.source
+        usual = self._variant(source)
+        if decision.rule != "value":
+            return usual
+        stated = value_tolerance(decision, _largest(source))
+        return stated if decision.tolerance is not None else min(stated, usual)
 
     def _variant(self, outputs: Rows, variant: str | None = None) -> float:
         """How far an output of the variant may be off, from the largest of N outputs alone."""
         named = variant or (FLOAT32 if self.subject.is_source else self.subject.variant)
-        return variant_tolerance(named, np.asarray([[peak(outputs)]], dtype=np.float32))
+        return variant_tolerance(named, _largest(outputs))
 
     def report(self) -> Report:
         evidence, tolerance = self.evidence, self.tolerance()
@@ -214,6 +219,7 @@ class _Proof:
                 input_range=None if static is None or subject.is_source else static.input_range,
                 tolerance=report.tolerance,
                 name=model.name,
+                flips=report.flip_count,
             )
         )
 
@@ -222,6 +228,11 @@ class _Proof:
         return runtimes.run(
             subject.runtime, subject.file, rows, arch=subject.arch, limits=subject.limits
         ).outputs
+
+
+def _largest(outputs: Rows) -> Rows:
+    """The largest of N outputs alone, shape (1, 1): all that a tolerance needs of them."""
+    return np.asarray([[peak(outputs)]], dtype=np.float32)
 
 
 def is_doubtful(report: Report) -> bool:
