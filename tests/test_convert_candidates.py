@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ggml_magic.convert import candidates
 from ggml_magic.convert.candidates import Candidate, Conversion
+from ggml_magic.convert.static import Operator, StaticReport
 from ggml_magic.device.contract import Contract, Decision, Feature
 from ggml_magic.model.model import EdgeModel, Provenance
 
@@ -57,6 +59,26 @@ def test_the_card_marks_the_chosen_one() -> None:
     assert any("float16" in line and line.count("not run") == 3 for line in lines)
     assert any("int8" in line and "not made: the converter crashed" in line for line in lines)
     assert lines[-1] == "  Why."
+
+
+def test_the_card_says_where_the_chosen_file_does_not_load() -> None:
+    operators = (Operator("FULLY_CONNECTED", 12, 1, False),)
+    static = StaticReport(
+        *(9, "0", operators, (), "2.17.0", (), 3, 4, 1.0, None, None, (), (), (), False)
+    )
+    for sample in (None, 9):  # as asked, and by evidence
+        chosen = Candidate("dynamic", Path("a"), "0" * 64, 9, flips=0, static=static)
+        conversion = Conversion("rain", "0", (chosen,), "dynamic", "Why.", None, (), sample, "r 1")
+        assert conversion.static is static
+        assert str(conversion).splitlines()[-1] == (
+            "  By what the file says of itself, it does not load in tflite-runtime 2.14.0 and "
+            "tflite-runtime 2.5.0 (.static has more)."
+        )
+        plain = replace(static, operators=(), min_runtime_version="1.14.0")
+        fine = replace(conversion, candidates=(replace(chosen, static=plain),))
+        assert str(fine).splitlines()[-1] == "  Why."  # and never that it runs
+        bare = replace(conversion, candidates=(replace(chosen, static=None),))
+        assert bare.static is None and str(bare).splitlines()[-1] == "  Why."
 
 
 def test_the_card_of_one_candidate_has_nothing_to_choose() -> None:

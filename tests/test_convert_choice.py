@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import trapfiles
+from edge import environment
 
 from ggml_magic.convert.candidates import Candidate
-from ggml_magic.convert.choice import chosen, compared, tolerance
+from ggml_magic.convert.choice import Target, chosen, compared, tolerance, tried, value_tolerance
+from ggml_magic.device.contract import Decision, Rows
+from ggml_magic.errors import EdgeRuntimeError
 from ggml_magic.model.flips import parse_flips
+from ggml_magic.runtimes import runtime as runtimes
+from ggml_magic.runtimes.litert import LITERT
+from ggml_magic.runtimes.tflite import TFLITE
 
 FULL = Candidate("float32", Path("a"), "0", 100_000, 0, 1e-7, "", 4.0)
 
@@ -54,6 +62,13 @@ def test_where_all_flip_float32_is_told_as_the_nearest() -> None:
     assert candidate is flipping and reason.startswith("Every variant flips more")
 
 
+def test_what_flips_every_row_is_not_taken_at_any_limit() -> None:
+    broken, half = other("int8", 25_000, 1000), other("float16", 50_000, 900)
+    for limit in ("100%", "1000", "5000"):
+        assert best(broken, limit=limit) == "float32"
+        assert best(broken, half, limit=limit) == "float16"
+
+
 def test_gains_are_in_plain_words() -> None:
     sizes = {"float16": 51_000, "dynamic": 100_000, "int8": 104_000, "int8-split": 100_016}
     noted = compared([FULL, *(other(v, s, 0) for v, s in sizes.items())])
@@ -70,3 +85,103 @@ def test_the_tolerance_grows_with_the_outputs() -> None:
     assert tolerance("float32", np.asarray([[0.5]], dtype=np.float32)) == 1e-4
     assert tolerance("float32", np.asarray([[-1000.0]], dtype=np.float32)) == pytest.approx(0.1)
     assert tolerance("dynamic", np.zeros((1, 1), dtype=np.float32)) > 1e-4
+
+
+def test_a_value_may_differ_as_was_said_else_by_a_hundredth() -> None:
+    outputs = np.asarray([[-50.0], [2.0]], dtype=np.float32)
+    assert value_tolerance(Decision("value", tolerance=0.25), outputs) == 0.25
+    assert value_tolerance(Decision("value"), outputs) == pytest.approx(0.5)
+
+
+# Tried in the runtimes themselves -----------------------------------------------------------------
+
+THRESHOLD = Decision("threshold", 0.5)
+
+
+@pytest.fixture(scope="module")
+def _environments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with environment(tmp_path_factory.mktemp("cache")):
+        runtimes.environment(TFLITE)
+        yield
+
+
+def given(folder: Path, content: bytes, variant: str = "dynamic") -> Candidate:
+    path = folder / f"{variant}.tflite"
+    path.write_bytes(content)
+    return Candidate(variant, path, "0", len(content), note="as it was")
+
+
+def target(
+    which: runtimes.Runtime,
+    source: Rows,
+    decision: Decision = THRESHOLD,
+    rows: Rows = trapfiles.ANY,
+) -> Target:
+    return Target(which, rows, source, decision, parse_flips("99%"))
+
+
+@pytest.mark.real
+@pytest.mark.usefixtures("_environments")
+def test_one_answer_to_every_row_counts_as_every_row_flipped(tmp_path: Path) -> None:
+    """An old runtime's constant agrees with many rows, and is never chosen (RUNTIMES 2)."""
+    made = trapfiles.unraised()
+    source = made.source(trapfiles.ANY)
+    candidate = given(tmp_path, made.content)
+    asked = target(TFLITE, source)
+    constant = tried(asked, candidate)
+    assert constant.flips == len(source)
+    assert constant.note == "one answer to every row; as it was"
+    assert constant.max_abs_diff is not None and constant.max_abs_diff < 1
+    full = Candidate("float32", Path("a"), "0", 10 * candidate.size, 0, 0.0, "", 4.0)
+    assert chosen([full, constant], asked.limit, len(source))[0] is full
+    # the same file in a runtime that reads it
+    sound = tried(target(LITERT, source), candidate)
+    assert sound.flips is not None and sound.flips < len(source) / 10
+    assert sound.note == "as it was" and sound.row_microseconds
+    assert chosen([full, sound], asked.limit, len(source))[0] is sound
+
+
+@pytest.mark.real
+@pytest.mark.usefixtures("_environments")
+def test_a_constant_is_no_fault_where_the_model_itself_is_one(tmp_path: Path) -> None:
+    made = trapfiles.wide(dynamic=False)
+    row = np.repeat(trapfiles.ANY[:1], 50, axis=0)
+    same = tried(target(LITERT, made.source(row), rows=row), given(tmp_path, made.content))
+    assert same.flips == 0 and same.note == "as it was"
+
+
+@pytest.mark.real
+@pytest.mark.usefixtures("_environments")
+@pytest.mark.parametrize("which", [LITERT, TFLITE], ids=lambda which: which.name)
+@pytest.mark.parametrize("rule", ["threshold", "value"])
+def test_nan_counts_as_every_row_flipped(
+    which: runtimes.Runtime, rule: str, tmp_path: Path
+) -> None:
+    made = trapfiles.without_numbers()
+    source = made.source(trapfiles.ANY)
+    decision = THRESHOLD if rule == "threshold" else Decision("value", tolerance=10.0)
+    broken = tried(target(which, source, decision), given(tmp_path, made.content))
+    assert broken.flips == len(source) and broken.max_abs_diff == float("inf")
+    assert broken.note == "answers NaN or infinity; as it was"
+
+
+@pytest.mark.real
+@pytest.mark.usefixtures("_environments")
+def test_what_does_not_run_is_told_and_float32_must(tmp_path: Path) -> None:
+    made = trapfiles.wide(dynamic=True)
+    asked = target(TFLITE, made.source(trapfiles.ANY))
+    gone = tried(asked, given(tmp_path, made.content))
+    assert gone.flips is None and gone.note.startswith("does not run: ")
+    assert "version '12'" in gone.note and gone.note.endswith("; as it was")
+    for variant in ("float32", "ready"):
+        with pytest.raises(EdgeRuntimeError, match="version '12'"):
+            tried(asked, given(tmp_path, made.content, variant))
+
+
+@pytest.mark.real
+@pytest.mark.usefixtures("_environments")
+def test_a_file_of_another_model_is_told(tmp_path: Path) -> None:
+    made = trapfiles.wide(dynamic=False)
+    two = np.repeat(made.source(trapfiles.ANY), 2, axis=1)
+    with pytest.raises(EdgeRuntimeError, match=r"answers with the shape \(500, 1\)"):
+        tried(target(LITERT, two), given(tmp_path, made.content))

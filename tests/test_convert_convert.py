@@ -4,12 +4,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from trained import RAIN_ROWS, rain, recurrent
 
 from ggml_magic.convert import worker
-from ggml_magic.convert.convert import QUANTIZE, Limits, convert, load, source_outputs
+from ggml_magic.convert.convert import QUANTIZE, Limits, convert, load
 from ggml_magic.device.contract import Contract, Decision, Feature
 from ggml_magic.errors import ContractError, ConversionError, GrammarError, NotYetError
 from ggml_magic.model.model import EdgeModel, Provenance
@@ -127,6 +126,11 @@ def test_the_crash_of_an_lstm_in_int8_says_what_and_where(place: Workspace) -> N
     failed = dict(chosen.failed)
     assert set(failed) == {"int8", "int16x8", "int8-split"} and "not made: " in str(chosen)
     assert not list(gust.folder.glob("ggml-convert-*"))
+    # what crashed is remembered: the same again costs no child
+    warm = worker.pid()
+    assert convert(place, gust, quantize="auto").failed == chosen.failed
+    assert worker.pid() == warm is not None
+    assert "crashed (SIGSEGV)" in failed["int8"]
 
 
 @pytest.mark.real
@@ -149,6 +153,15 @@ def test_a_limit_costs_the_variant_and_is_told(place: Workspace) -> None:
 
 
 @pytest.mark.real
-def test_the_saved_model_answers_in_the_child(model: EdgeModel) -> None:
-    rows, outputs = model.sample()
-    np.testing.assert_allclose(source_outputs(model, rows), outputs, rtol=1e-5, atol=1e-6)
+def test_auto_on_an_old_runtime_tells_what_does_not_run_there(place: Workspace) -> None:
+    wide = rain(place, units=256, name="old")
+    found = convert(place, wide, quantize="auto", runtime="tflite-runtime", max_flips="100%")
+    notes = {c.variant: c.note for c in found.candidates}
+    assert "does not run: " in notes["dynamic"] and "version '12'" in notes["dynamic"]
+    assert found.chosen != "dynamic" and found.candidate.flips is not None
+    assert "does not run" not in notes[found.chosen] and found.candidate.size < 100_000
+    assert re.search(r"^\s+dynamic\s+.*not run\s+not run\s+not run\s", str(found), re.MULTILINE)
+    assert "tflite-runtime 2.14.0" in str(found)
+    # where it runs it is taken, with a word about the devices where it does not
+    told = str(convert(place, wide, quantize="dynamic"))
+    assert "it does not load in tflite-runtime 2.14.0 and tflite-runtime 2.5.0" in told

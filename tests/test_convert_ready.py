@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,10 @@ def test_what_is_no_edge_file_of_this_model(
         with pytest.raises(ConversionError, match=why) as caught:
             convert(place, model, file=file)
         assert caught.value.remedy == "%ggml convert rain --quantize auto"
+    with pytest.raises(ConversionError, match="there is no such file") as caught:
+        convert(place, model, file=tmp_path / "none.tflite", runtime="tflite-runtime")
+    assert caught.value.remedy == "%ggml convert rain --quantize auto --runtime tflite-runtime"
+    own = replace(model, ready=model.folder / "ready.tflite")
+    with pytest.raises(ConversionError, match="there is no such file") as caught:
+        convert(place, own, file=tmp_path / "none.tflite")
+    assert caught.value.remedy == "%ggml convert rain"  # there is nothing to quantise

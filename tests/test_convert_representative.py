@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ggml_magic.convert.representative import (
     FEWEST_ROWS,
+    LEAST_COVERED,
     Coverage,
     Representative,
     check,
@@ -29,7 +30,7 @@ CONTRACT = Contract(
 
 def refused(rows: object) -> ContractError:
     with pytest.raises(ContractError) as caught:
-        check("rain", "int8", representative(CONTRACT, SAMPLE, rows))
+        check("rain", "int8", representative(CONTRACT, SAMPLE, rows), quantize="int8")
     return caught.value
 
 
@@ -37,7 +38,10 @@ def test_the_first_ten_rows_are_refused_with_the_figures() -> None:
     error = refused(SAMPLE[:10])
     assert f"10 rows, and {FEWEST_ROWS} are needed" in error.why
     assert "% of its training range" in error.why and "% of its values saturate" in error.why
-    assert error.remedy.startswith("%ggml convert rain --quantize int8")
+    assert error.remedy.startswith("%ggml convert rain --quantize int8 ")
+    with pytest.raises(ContractError) as caught:
+        check("rain", "int8", representative(CONTRACT, SAMPLE, SAMPLE[:10]), quantize="auto")
+    assert caught.value.remedy.startswith("%ggml convert rain --quantize auto ")
 
 
 def test_many_rows_of_one_corner_are_refused_by_that_feature_alone() -> None:
@@ -46,6 +50,17 @@ def test_many_rows_of_one_corner_are_refused_by_that_feature_alone() -> None:
     error = refused(cold)
     assert "temperature covers" in error.why
     assert "rows, and" not in error.why and "pressure" not in error.why
+
+
+def test_rows_that_cover_the_range_and_clip_too_much_are_refused() -> None:
+    """Rain is skewed: what lies beyond four fifths of its range may be one value in sixteen."""
+    sample = (np.linspace(0, 1, 2000, dtype=np.float32) ** 4)[:, np.newaxis]
+    contract = Contract(measured(parse("rain:mm"), sample), Decision("threshold"))
+    dry = representative(contract, sample, sample[:1880])
+    (rain,) = dry.coverage.features
+    assert rain.covered > LEAST_COVERED and rain.saturated == pytest.approx(0.06)
+    with pytest.raises(ContractError, match=r"rain covers 81% .* and 6% of its values saturate"):
+        check("rain", "int8", dry, quantize="int8")
 
 
 def test_rows_in_another_unit_cover_nothing() -> None:
@@ -59,12 +74,12 @@ def test_rows_that_are_not_the_contracts() -> None:
 
 def test_training_rows_and_random_rows_are_fit() -> None:
     own = representative(CONTRACT, SAMPLE, None)
-    check("rain", "int8", own)
+    check("rain", "int8", own, quantize="int8")
     assert str(own.coverage) == (
         "2,000 rows of the training data: all of each feature's range, nothing saturates"
     )
     some = representative(CONTRACT, SAMPLE, SAMPLE[::8])
-    check("rain", "int8", some)
+    check("rain", "int8", some, quantize="int8")
     assert "given as representative" in str(some.coverage) and "saturates (" in str(some.coverage)
     assert Coverage.from_dict(some.coverage.to_dict()) == some.coverage
     assert own.sha256 != some.sha256 == Representative(SAMPLE[::8].copy(), some.coverage).sha256
@@ -72,7 +87,7 @@ def test_training_rows_and_random_rows_are_fit() -> None:
 
 def test_too_few_training_rows_have_another_way_out() -> None:
     with pytest.raises(ContractError, match="50 rows, and") as caught:
-        check("rain", "int8", representative(CONTRACT, SAMPLE[:50], None))
+        check("rain", "int8", representative(CONTRACT, SAMPLE[:50], None), quantize="int8")
     assert caught.value.remedy == "%ggml convert rain --quantize dynamic"
 
 

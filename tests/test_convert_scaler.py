@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ggml_magic.convert.scaler import scaler, stayed_float
+from ggml_magic.convert.scaler import scaler, stayed
 from ggml_magic.convert.variants import FLOAT32, content
 from ggml_magic.model.graph import export, fuse
 from ggml_magic.model.training import tensorflow
@@ -46,5 +46,5 @@ def network(x: Any) -> Any:
 def test_arithmetic_before_the_weights(stage: Stage, found: bool, tmp_path: Path) -> None:
     made = file(stage, tmp_path)
     names = scaler(made)
-    assert bool(names) is found and stayed_float(made, names)
-    assert not stayed_float(made, (*names, "another"))
+    assert bool(names) is found and stayed(made, made, names)
+    assert not stayed(made, made, (*names, "another"))

@@ -112,6 +112,21 @@ def test_an_understated_version_is_told_as_a_wrong_answer() -> None:
     assert "older runtimes load it and answer wrongly" in str(report)
 
 
+def test_doubts_name_the_runtimes_and_never_one_that_runs_it() -> None:
+    assert PLAIN.doubts() == replace(PLAIN, min_runtime_version="").doubts() == ""
+    both = replace(
+        PLAIN,
+        operators=operators(("STABLEHLO_ADD", 1)),
+        understated=(Understated("FULLY_CONNECTED", 1, 14),),
+    )
+    assert both.doubts() == (
+        "does not load in tflite-runtime 2.14.0 and tflite-runtime 2.5.0; "
+        "answers wrongly in ai-edge-litert 1.4.0"
+    )
+    everywhere = replace(PLAIN, flex=("FlexErf",)).doubts()
+    assert all(f"{known.name} {known.version}" in everywhere for known in KNOWN)
+
+
 def test_variables_that_nothing_sets_are_told() -> None:
     assert "variables that nothing sets" in str(replace(PLAIN, unset_variables=True))
     assert "variables" not in str(PLAIN)

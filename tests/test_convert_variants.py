@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from trained import RAIN_ROWS, rain, rain_stages
+from trained import DEVIATIONS, MEANS, RAIN_ROWS, rain, rain_stages
 
-from ggml_magic.convert.scaler import scaler, stayed_float
+from ggml_magic.convert.scaler import scaler, stayed
 from ggml_magic.convert.variants import (
     CALIBRATION_BATCH,
     DYNAMIC,
@@ -24,6 +25,7 @@ from ggml_magic.convert.variants import (
 from ggml_magic.device.contract import Rows
 from ggml_magic.model.graph import export, fuse
 from ggml_magic.model.model import EdgeModel
+from ggml_magic.model.training import tensorflow
 from ggml_magic.runtimes import runtime as runtimes
 from ggml_magic.workspace import Workspace
 
@@ -73,14 +75,37 @@ def test_a_scaler_in_float_answers_better_than_all_in_int8(
     assert differences[SPLIT].mean() < differences[INT8].mean() / 3
     names = scaler(made[FLOAT32])
     assert len(names) == 2  # subtract the mean, multiply by the deviation
-    assert stayed_float(made[SPLIT], names)
-    assert not stayed_float(made[INT8], names)
+    assert stayed(made[SPLIT], made[FLOAT32], names)
+    assert not stayed(made[INT8], made[FLOAT32], names)
 
 
 def test_without_a_scaler_there_is_nothing_to_split(tmp_path: Path) -> None:
     export(fuse(rain_stages(4)[1:], 3), tmp_path / "saved")
     with pytest.raises(NothingToSplitError, match="nothing to split"):
         content(str(tmp_path / "saved"), SPLIT, RAIN_ROWS, step=CALIBRATION_BATCH)
+
+
+def test_a_scaler_that_was_quantised_all_the_same_is_refused(
+    model: EdgeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A TensorFlow that does not heed the list of what to leave in float: it is experimental."""
+    lite = tensorflow().lite.experimental
+    options = lite.QuantizationDebugOptions
+    monkeypatch.setattr(lite, "QuantizationDebugOptions", lambda denylisted_nodes: options())
+    with pytest.raises(NothingToSplitError, match="did not leave the scaler as it is"):
+        content(str(model.saved_model), SPLIT, RAIN_ROWS, step=CALIBRATION_BATCH)
+
+
+def test_a_scaler_that_asks_is_split_as_well(tmp_path: Path) -> None:
+    """Its bool is no float32, and stays what it is."""
+
+    def scale(rows: Any) -> Any:
+        tf = tensorflow()
+        return tf.where(rows > 0.0, (rows - MEANS) / DEVIATIONS, 0.0)
+
+    export(fuse([scale, *rain_stages(4)[1:]], 3), tmp_path / "saved")
+    made = content(str(tmp_path / "saved"), SPLIT, RAIN_ROWS, step=CALIBRATION_BATCH)
+    assert made[4:8] == b"TFL3"
 
 
 def test_float32_is_the_same_each_time(made: dict[str, bytes], model: EdgeModel) -> None:

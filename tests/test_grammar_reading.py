@@ -139,3 +139,23 @@ def test_what_is_written_is_read_back(values: dict[str, Any]) -> None:
         option = verb.argument(name).option
         line += [option] if value is True else [option, str(value)]
     assert read(shlex.join(line)).values == {"name": "rain", **values}
+
+
+@pytest.mark.parametrize(
+    ("line", "quoted"),
+    [
+        ("model rain net --decide >= 0.5 --features a --inputs X", '--decide ">= 0.5"'),
+        ("model rain net --decide value within 0.5", '--decide "value within"'),
+        ("model rain net --decide argmax dry,wet", '--decide "argmax dry,wet"'),
+        ("model rain --features a:hPa, b:m net", '--features "a:hPa, b:m"'),
+    ],
+)
+def test_a_value_that_lacks_its_quotes_is_told_so(line: str, quoted: str) -> None:
+    with pytest.raises(GrammarError, match="more than one word") as caught:
+        read(line)
+    assert quoted in caught.value.why
+
+
+def test_a_stage_after_an_option_is_a_stage() -> None:
+    call = read("model rain --decide '>= 0.5' net --features a --inputs X")
+    assert isinstance(call, Call) and len(call.values["stages"]) == 1

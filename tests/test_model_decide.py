@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from ggml_magic.device.contract import Decision
 from ggml_magic.errors import ContractError, GrammarError
-from ggml_magic.model.decide import check_outputs, flipped, parse
+from ggml_magic.model.decide import check_outputs, codes, flipped, parse
 
 
 @settings(deadline=None)
@@ -113,3 +116,24 @@ def test_classes_flip_when_another_is_the_best() -> None:
     source = np.asarray([[0.1, 0.9], [0.6, 0.4]], dtype=np.float32)
     edge = np.asarray([[0.4, 0.6], [0.4, 0.6]], dtype=np.float32)
     assert flipped(parse("argmax no,yes"), source, edge, 0).tolist() == [False, True]
+
+
+OUTPUTS = arrays(
+    np.float32,
+    st.tuples(st.integers(1, 30), st.just(3)),
+    elements=st.sampled_from([0.0, -0.0, 0.25, 0.5, 0.5 - 2**-25, np.inf, -np.inf, np.nan]),
+)
+
+
+@settings(deadline=None)
+@given(OUTPUTS, OUTPUTS)
+def test_flips_and_codes_are_those_of_the_answers(one: Any, other: Any) -> None:
+    half, three = Decision("threshold", 0.5), parse("argmax low,mid,high")
+    np.testing.assert_array_equal(codes(half, one), half.answers(one))
+    names = np.asarray(three.classes, dtype=object)
+    np.testing.assert_array_equal(names[codes(three, one)], three.answers(one))
+    for decision in (half, three):
+        count = min(len(one), len(other))
+        sides = one[:count], other[:count]
+        wanted = decision.answers(sides[0]) != decision.answers(sides[1])
+        np.testing.assert_array_equal(flipped(decision, *sides, 0), wanted)

@@ -197,6 +197,32 @@ def test_other_labels_are_other_provenance_of_the_same_model(
 
 
 @pytest.mark.real
+def test_another_notebook_is_other_provenance_of_the_same_model(
+    described: Callable[..., EdgeModel],
+    workspace: Workspace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("JPY_SESSION_NAME", str(tmp_path / "one.ipynb"))
+    first = described()
+    path = first.folder / "model.json"
+    # an earlier time alone is no difference, and nothing is written
+    stored = read_json(path)
+    assert stored is not None
+    stored["provenance"]["created"] = "2020-01-01T00:00:00+00:00"
+    write_json(path, stored)
+    stamp = path.stat().st_mtime_ns
+    assert described().provenance.created.startswith("2020")
+    assert path.stat().st_mtime_ns == stamp
+    monkeypatch.setenv("JPY_SESSION_NAME", str(tmp_path / "two.ipynb"))
+    second = described()
+    assert second.folder == first.folder
+    assert second.provenance.notebook == "two.ipynb"
+    assert not second.provenance.created.startswith("2020")
+    assert load(workspace, "rain").provenance == second.provenance
+
+
+@pytest.mark.real
 def test_mistakes_are_one_sentence_and_leave_nothing(
     described: Callable[..., EdgeModel], kit: SimpleNamespace, workspace: Workspace
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from ggml_magic.errors import UnsupportedStageError
 from ggml_magic.model import modules
 from ggml_magic.model.graph import export, fuse, prove
+from ggml_magic.model.saved import open_saved
 from ggml_magic.model.stages import check
 from ggml_magic.model.training import tensorflow
 
@@ -66,6 +68,61 @@ def test_what_was_saved_and_loaded_with_its_signature(tf: Any, tmp_path: Path) -
     loaded = tf.saved_model.load(str(tmp_path / "m"))
     proven(loaded, tmp_path / "again")
     proven(loaded.signatures["predict"], tmp_path / "signature")
+    # its own name has a number that is another in each process
+    assert not fuse([loaded.signatures["predict"]], 3).steps[0].name
+
+
+@pytest.mark.parametrize("way", ["signature", "restored function", "in a function"])
+def test_a_function_whose_model_was_not_kept(tf: Any, tmp_path: Path, way: str) -> None:
+    module = make(tf)
+    tf.saved_model.save(module, str(tmp_path), signatures={"serving_default": module.predict})
+    loaded = tf.saved_model.load(str(tmp_path))
+    serving = loaded.signatures["serving_default"]
+    stage = {
+        "signature": serving,
+        "restored function": loaded.predict,
+        "in a function": lambda x: serving(x=x)["y"],
+    }[way]
+    fuse([stage], 3)
+    del loaded
+    gc.collect()
+    with pytest.raises(UnsupportedStageError, match="has lost its variables") as caught:
+        fuse([stage], 3)
+    assert caught.value.remedy.startswith("module = tf.saved_model.load(FOLDER)")
+    # each of the ways that the remedy names
+    module = tf.saved_model.load(str(tmp_path))
+    for kept in (module.signatures["serving_default"], module, open_saved(tmp_path, "")):
+        assert len(fuse([kept], 3).variables) == 1
+
+
+def test_the_remedy_for_several_signatures_is_one_that_works(tf: Any, tmp_path: Path) -> None:
+    module = make(tf, also=True)
+    both = {"predict": module.predict, "second": module.second}
+    tf.saved_model.save(module, str(tmp_path), signatures=both)
+    loaded = tf.saved_model.load(str(tmp_path))
+    with pytest.raises(UnsupportedStageError, match="2 of kind signature") as caught:
+        check([loaded])
+    head, _, code = caught.value.remedy.partition(": stage = ")
+    assert head.endswith("keep the module in a variable")
+    stage = {"module.signatures['predict']": loaded.signatures["predict"]}[code]
+    proven(stage, tmp_path / "one")
+
+
+def test_a_module_may_call_anything_its_weights(tf: Any) -> None:
+    module = make(tf)
+    module.weights = module.factor
+    assert [step.parameters for step in fuse([module], 3).steps] == [3]
+
+
+@pytest.mark.parametrize("variables", [5, {"a": 1}, ["a"]])
+def test_what_is_called_variables_and_is_none_is_not_counted(tf: Any, variables: Any) -> None:
+    class Own:
+        def __call__(self, x: Any) -> Any:
+            return x * 2.0
+
+    stage: Any = Own()
+    stage.variables = variables
+    assert [step.parameters for step in fuse([stage], 3).steps] == [None]
 
 
 def test_a_module_of_none_or_of_several(tf: Any) -> None:

@@ -7,6 +7,8 @@ import json
 import shutil
 import tarfile
 import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,15 @@ import pytest
 from test_model_kerasfile import network, save
 from test_model_ready import converted, dense
 
+from ggml_magic.convert.convert import convert
+from ggml_magic.device.contract import Rows
 from ggml_magic.errors import CloudError, GrammarError, UnsupportedStageError
+from ggml_magic.model.graph import OUTPUT, SIGNATURE
+from ggml_magic.model.model import EdgeModel, describe
 from ggml_magic.model.operators import TranslatedFile
 from ggml_magic.model.sources import ReadyFile, opened
+from ggml_magic.validate.validate import validate
+from ggml_magic.workspace import Workspace
 
 OLD = Path(__file__).parent / "data" / "saved_model_tf21"
 TOLD = json.loads(OLD.with_suffix(".json").read_text())
@@ -190,3 +198,179 @@ def test_without_a_cloud_nothing_is_fetched_and_its_errors_pass(tmp_path: Path) 
 
     with pytest.raises(CloudError, match="no such key"):
         only("s3://bucket/key", tmp_path, fetch=fetch)
+
+
+@dataclass(frozen=True)
+class Dealt:
+    """A stage as a user gives it, what it answers by its own library, and how many values."""
+
+    stage: object
+    answer: Callable[[Rows], Any]
+    width: int
+
+
+@dataclass(frozen=True)
+class Dealer:
+    """Makes stages of every kind for a width; weights from a seed, small enough to stay finite."""
+
+    random: np.random.Generator
+    folder: Path
+
+    def matrix(self, width: int, outputs: int) -> Rows:
+        return self.random.normal(size=(width, outputs)).astype(np.float32) / np.float32(width)
+
+    def outputs(self) -> int:
+        return int(self.random.integers(1, 6))
+
+    def path(self, suffix: str = "") -> Path:
+        return self.folder / f"stage{len(list(self.folder.iterdir()))}{suffix}"
+
+    def rows(self, width: int) -> Rows:
+        return self.random.normal(0.5, 2, (50, width)).astype(np.float32)
+
+    def keras_layer(self, width: int) -> Dealt:
+        import keras
+
+        statistics = self.random.uniform(0.5, 2, (2, width))
+        layer = keras.layers.Normalization(mean=statistics[0], variance=statistics[1])
+        layer.build((None, width))
+        return Dealt(layer, layer, width)
+
+    def network(self, keras: Any, width: int) -> Dealt:
+        outputs = self.outputs()
+        hidden = keras.layers.Dense(7, activation="relu")
+        network = keras.Sequential(
+            [keras.layers.Input((width,)), hidden, keras.layers.Dense(outputs, "tanh")]
+        )
+        network.set_weights([self.random.normal(0, 0.4, w.shape) for w in network.get_weights()])
+        return Dealt(network, network, outputs)
+
+    def sequential(self, width: int) -> Dealt:
+        import keras
+
+        return self.network(keras, width)
+
+    def tf_keras(self, width: int) -> Dealt:
+        return self.network(pytest.importorskip("tf_keras"), width)
+
+    def keras_file(self, width: int) -> Dealt:
+        dealt = self.sequential(width)
+        return Dealt(save(dealt.stage, self.path(".keras")), dealt.answer, dealt.width)
+
+    def scaler(self, width: int) -> Dealt:
+        from sklearn.preprocessing import StandardScaler
+
+        scaler = StandardScaler().fit(self.rows(width))
+        return Dealt(scaler, scaler.transform, width)
+
+    def pipeline(self, width: int) -> Dealt:
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import MinMaxScaler, RobustScaler
+
+        pipeline = make_pipeline(MinMaxScaler(), RobustScaler()).fit(self.rows(width))
+        return Dealt(pipeline, pipeline.transform, width)
+
+    def numpy_function(self, width: int) -> Dealt:
+        weights = self.matrix(width, width)
+
+        def crossed(x: Any) -> Any:
+            return np.column_stack([np.tanh(x @ weights), x[:, 0] * 0.5])
+
+        return Dealt(crossed, crossed, width + 1)
+
+    def tf_function(self, width: int) -> Dealt:
+        import tensorflow as tf
+
+        weights = tf.constant(self.matrix(width, outputs := self.outputs()))
+        function = tf.function(lambda x: tf.nn.softplus(x @ weights))
+        return Dealt(function, function, outputs)
+
+    def module(self, width: int) -> Dealt:
+        import tensorflow as tf
+
+        module = tf.Module()
+        module.weights = tf.Variable(self.matrix(width, outputs := self.outputs()))
+        module.predict = tf.function(
+            lambda x: tf.sin(x @ module.weights),
+            input_signature=[tf.TensorSpec((None, width), tf.float32, name="x")],
+        )
+        return Dealt(module, module.predict, outputs)
+
+    def saved_model(self, width: int) -> Dealt:
+        import tensorflow as tf
+
+        dealt, folder = self.module(width), self.path()
+        module: Any = dealt.stage
+        tf.saved_model.save(module, str(folder), signatures={SIGNATURE: module.predict})
+        return Dealt(str(folder), dealt.answer, dealt.width)
+
+    def tflite(self, width: int) -> Dealt:
+        import tensorflow as tf
+
+        weights = tf.constant(self.matrix(width, outputs := self.outputs()))
+
+        def body(x: Any) -> Any:
+            return tf.nn.sigmoid(tf.matmul(x, weights))
+
+        return Dealt(converted(self.path(".tflite"), body, (None, width)), body, outputs)
+
+
+KINDS = (
+    "keras_layer", "sequential", "tf_keras", "scaler", "pipeline", "numpy_function",
+    "tf_function", "module", "saved_model", "keras_file", "tflite",
+)  # fmt: skip
+FEATURES = 3
+MIXES = (2, 4, 3, 2, 3, 4, 2, 3)  # how many stages each has: 23, so that each kind comes twice
+
+
+def hands() -> list[tuple[str, ...]]:
+    """The kinds of each chain: all in a random order, then all again."""
+    random = np.random.default_rng(11)
+    rounds = -(-sum(MIXES) // len(KINDS))
+    deck = [KINDS[i] for _ in range(rounds) for i in random.permutation(len(KINDS))]
+    return [tuple(deck[sum(MIXES[:i]) :][:count]) for i, count in enumerate(MIXES)]
+
+
+def mixed(kinds: Sequence[str], workspace: Workspace, seed: int) -> tuple[EdgeModel, Rows, Rows]:
+    """A described chain, rows that it was not described with, and its stages' answers to them."""
+    folder = workspace.root.parent / "files"
+    folder.mkdir()
+    dealer = Dealer(np.random.default_rng(seed), folder)
+    stages, values, width = [], dealer.rows(FEATURES), FEATURES
+    rows = values
+    for kind in kinds:
+        dealt = getattr(dealer, kind)(width)
+        stages.append(dealt.stage)
+        values = np.asarray(dealt.answer(values), np.float32)
+        width = dealt.width
+        assert values.shape == (len(rows), width)
+    rule = "value" if width == 1 else f"argmax {','.join('abcdefghij'[:width])}"
+    names, inputs = ["f0", "f1", "f2"], dealer.rows(FEATURES)
+    return (
+        describe(workspace, "mix", stages, features=names, inputs=inputs, decide=rule),
+        rows,
+        values,
+    )
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("seed", range(len(MIXES)), ids=["-".join(kinds) for kinds in hands()])
+def test_any_mix_of_kinds_is_one_graph(seed: int, workspace: Workspace) -> None:
+    import tensorflow as tf
+
+    kinds = hands()[seed]
+    model, rows, expected = mixed(kinds, workspace, seed)
+    loaded = tf.saved_model.load(str(model.saved_model))
+    outputs = loaded.signatures[SIGNATURE](tf.constant(rows))[OUTPUT].numpy()
+    np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-5)
+    # a chain that forgets its rows would prove nothing
+    assert len(np.unique(outputs[:, 0])) > len(rows) // 4
+    assert len(model.steps) == len(kinds)
+
+
+@pytest.mark.real
+def test_a_chain_of_files_goes_on_to_the_proof(workspace: Workspace) -> None:
+    model, rows, _ = mixed(("saved_model", "keras_file", "tflite"), workspace, 8)
+    report = validate(workspace, model, convert(workspace, model), inputs=rows)
+    assert report.passed and report.flip_count == 0
+    assert report.max_abs_diff < 1e-5

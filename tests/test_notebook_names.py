@@ -78,6 +78,9 @@ def test_a_stage_may_be_where_a_saved_model_is(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "X_train").mkdir()
     assert NAMES.look(STAGES, "X_train") == 1, "a name of the notebook wins over a folder"
+    assert NAMES.look(STAGES, "X_train#serve") == "X_train#serve"
+    assert NAMES.look(STAGES, "parts.keras") == "parts.keras", "it has no attribute of that name"
+    assert NAMES.look(STAGES, "parts.train") == 1
     with pytest.raises(UnknownNameError, match="there is no 'netwrok'"):
         NAMES.look(STAGES, "netwrok")
 

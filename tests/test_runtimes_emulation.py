@@ -177,6 +177,12 @@ class TestReal:
         )
         assert done.stdout.split() == [arch, "(3,", "11)"], done.stderr
 
+    @pytest.mark.parametrize(("arch", "cpu"), [("aarch64", "cortex-a72"), ("armv7l", "cortex-a7")])
+    def test_qemu_is_told_the_cpu_to_be(self, arch: str, cpu: str) -> None:
+        # as the default one it crashes, or answers int8 models wrongly (RUNTIMES 5)
+        argv = emulation.interpreter(TFLITE, arch).argv
+        assert argv[argv.index("-cpu") + 1] == cpu
+
     def test_a_second_set_up_fetches_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", "")  # no apt, no dpkg: it is as if offline
         lines: list[str] = []

@@ -40,6 +40,14 @@ def test_another_examination_has_another_digest(
     assert known_answer.digest() != before
 
 
+def test_an_emulator_that_hangs_is_told_as_such(tmp_path: Path) -> None:
+    program = tmp_path / "qemu"
+    program.write_text("#!/bin/sh\nkill -ALRM $$\n")
+    program.chmod(0o755)
+    with pytest.raises(EdgeRuntimeError, match=r"qemu 99 could not run .* no progress for 120 s"):
+        known_answer.examine([str(program)], {}, LITERT, "qemu 99")
+
+
 @pytest.mark.real
 @pytest.mark.parametrize("runtime", [LITERT, TFLITE])
 def test_this_machine_passes(runtime: runtimes.PinnedRuntime) -> None:

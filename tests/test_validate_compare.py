@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from ggml_magic.device.contract import Decision, Rows
-from ggml_magic.model import decide
+from ggml_magic.device.contract import Contract, Decision, Feature, Rows
+from ggml_magic.model.decide import flipped
 from ggml_magic.validate import compare as comparing
-from ggml_magic.validate.compare import Distinct, codes, compare, flipped, margins, peak
+from ggml_magic.validate.compare import Distinct, compare, margins, outside, peak
 
 HALF = Decision("threshold", 0.5)
 VALUE = Decision("value")
@@ -58,22 +58,12 @@ def test_chunks_tell_what_the_whole_tells(one: Rows, other: Rows, chunk: int) ->
 @settings(deadline=None)
 @given(WILD, WILD)
 def test_flips_are_those_of_the_decision(one: Rows, other: Rows) -> None:
-    for decision in (HALF, THREE):
+    for decision in (HALF, VALUE, THREE):
         width = decision.outputs_needed()
         sides = one[:, :width], other[:, :width]
-        wanted = decide.flipped(decision, *sides, 0.1)
-        np.testing.assert_array_equal(flipped(decision, *sides, 0.1), wanted)
-        np.testing.assert_array_equal(compare(decision, *sides, 0.1).flips, np.flatnonzero(wanted))
-        back = compare(decision, *reversed(sides), 0.1)
-        np.testing.assert_array_equal(back.flips, np.flatnonzero(wanted))
-
-
-@settings(deadline=None)
-@given(OUTPUTS, OUTPUTS)
-def test_values_flip_beyond_the_tolerance(one: Rows, other: Rows) -> None:
-    sides = one[:, :1], other[:, :1]
-    np.testing.assert_array_equal(flipped(VALUE, *sides, 0.5), decide.flipped(VALUE, *sides, 0.5))
-    assert flipped(VALUE, column(1.0, 1.0), column(math.nan, math.inf), 9.0).all()
+        wanted = np.flatnonzero(flipped(decision, *sides, 0.1))
+        np.testing.assert_array_equal(compare(decision, *sides, 0.1).flips, wanted)
+        np.testing.assert_array_equal(compare(decision, *reversed(sides), 0.1).flips, wanted)
 
 
 @settings(deadline=None)
@@ -86,14 +76,6 @@ def test_figures_are_those_of_numpy(one: Rows, other: Rows) -> None:
     exact = float(np.quantile(difference, 0.99, method="inverted_cdf"))
     assert exact * (1 - 1 / 512) - 1e-40 <= compared.p99_abs_diff <= exact
     assert compared.source_peak == np.abs(one).max() == peak(one)
-
-
-@settings(deadline=None)
-@given(WILD)
-def test_codes_are_the_answers(outputs: Rows) -> None:
-    np.testing.assert_array_equal(codes(HALF, outputs[:, :1]), HALF.answers(outputs[:, :1]))
-    names = np.asarray(THREE.classes, dtype=object)[codes(THREE, outputs)]
-    np.testing.assert_array_equal(names, THREE.answers(outputs))
 
 
 @settings(deadline=None)
@@ -167,3 +149,11 @@ def test_margins_are_the_way_to_the_other_decision() -> None:
     best = margins(THREE, np.asarray([[0.1, 0.75, 0.25]], dtype=np.float32))
     assert best.tolist() == pytest.approx([0.5])
     assert np.isinf(margins(VALUE, column(1.0, 2.0))).all()
+
+
+def test_the_share_outside_is_that_of_all_chunks() -> None:
+    features = tuple(Feature(name, "", 0, 1, 8, 9, 5) for name in "ab")
+    rows = np.full((70_000, 2), 5, dtype=np.float32)
+    rows[:7_000, 0] = -1
+    rows[3_500:10_500, 1] = 10
+    assert outside(Contract(features, HALF), rows) == (0.15, {"a": 0.1, "b": 0.1})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,7 @@ from ggml_magic.model.model import load as load_model
 from ggml_magic.runtimes import runtime as runtimes
 from ggml_magic.validate import evidence
 from ggml_magic.validate.evidence import Subject, gathered, source_answers
-from ggml_magic.validate.golden import corners
+from ggml_magic.validate.golden import corners, extras
 from ggml_magic.workspace import Workspace
 
 
@@ -34,7 +35,8 @@ def test_the_saved_model_stands_for_itself(tmp_path: Path) -> None:
     (tmp_path / "saved_model" / "variables").mkdir(parents=True)
     (tmp_path / "saved_model" / "graph.pb").write_bytes(b"x" * 70)
     (tmp_path / "saved_model" / "variables" / "data").write_bytes(b"x" * 30)
-    candidate = SimpleNamespace(sha256="b" * 64, size=5)
+    static = SimpleNamespace(inputs=(SimpleNamespace(shape=(1, 3)),))
+    candidate = SimpleNamespace(sha256="b" * 64, size=5, static=static)
     conversion: Any = SimpleNamespace(candidate=candidate, chosen="int8", file=tmp_path / "a")
     model: Any = SimpleNamespace(saved_model=tmp_path / "saved_model", sha256="a" * 64)
 
@@ -47,6 +49,11 @@ def test_the_saved_model_stands_for_itself(tmp_path: Path) -> None:
     assert itself.variant == "saved_model" and itself.is_source
     assert (file.file, file.sha256, file.size) == (tmp_path / "a", "b" * 64, 5)
     assert file.variant == "int8" and not file.is_source
+    assert (itself.rounds_as, file.rounds_as) == ("float32", "int8")
+    # what the file states is not the SavedModel's
+    assert (itself.input_shape, file.input_shape) == (None, (1, 3))
+    candidate.static = None
+    assert file.input_shape is None
 
 
 def subject_of(workspace: Workspace) -> Subject:
@@ -63,10 +70,11 @@ def test_both_sides_answer_every_row_and_the_files_go(proven: Workspace) -> None
         assert isinstance(found.source, np.memmap) and isinstance(found.edge, np.memmap)
         np.testing.assert_allclose(found.source, described, atol=1e-5)
         np.testing.assert_allclose(found.edge, described, atol=1e-5)
-        assert len(found.corner_outputs) == len(corners(subject.model.contract))
+        np.testing.assert_array_equal(found.extra, extras(subject.model.contract, sample))
+        assert len(found.extra_outputs) == len(found.extra) > len(corners(subject.model.contract))
         assert list(subject.model.folder.glob("ggml-validate-*"))
-        extra = runtimes.run(subject.runtime, subject.file, corners(subject.model.contract))
-        np.testing.assert_array_equal(found.corner_outputs, extra.outputs)
+        alone = runtimes.run(subject.runtime, subject.file, found.extra)
+        np.testing.assert_array_equal(found.extra_outputs, alone.outputs)
     assert not list(subject.model.folder.glob("ggml-validate-*"))
     np.testing.assert_allclose(source_answers(subject.model, sample[:5]), described[:5], atol=1e-5)
 
@@ -97,3 +105,14 @@ def test_a_file_that_is_none_is_told(proven: Workspace) -> None:
     with pytest.raises(EdgeRuntimeError) as caught, gathered(subject, sample):
         pass
     assert caught.value.remedy and "float32.tflite" in caught.value.what
+
+
+@pytest.mark.real
+def test_a_limit_of_memory_ends_the_edge_s_process_with_a_reason(proven: Workspace) -> None:
+    subject = replace(subject_of(proven), limits=runtimes.Limits(memory_bytes=64_000_000))
+    sample, _ = subject.model.sample()
+    with pytest.raises(EdgeRuntimeError, match="memory") as caught, gathered(subject, sample):
+        pass
+    assert "address space are too few" in caught.value.why
+    assert caught.value.remedy.startswith("--memory ")
+    assert not list(subject.model.folder.glob("ggml-validate-*"))

@@ -82,3 +82,33 @@ def test_counting_that_stopped_is_told() -> None:
     assert dict(facts(PASSED))["different outputs"] == "4,990"
     many = replace(PASSED, distinct_outputs=10_000)
     assert dict(facts(many))["different outputs"] == "10,000 or more"
+
+
+def meaning_of(report: Report, name: str) -> str:
+    (found,) = [figure.meaning for figure in figures(report) if figure.name == name]
+    return found
+
+
+def test_the_shape_is_what_the_file_states_and_what_ran() -> None:
+    for shape, said, takes in (
+        ((-1, 3), "(N, 3) to (N, 1)", "The file takes any number of rows; in this run"),
+        ((1, 3), "(1, 3) to (1, 1)", "The file takes 1 row at a time, no more and no fewer;"),
+        (None, "(N, 3) to (N, 1)", "What ran states no number of rows; in this run"),
+    ):
+        report = replace(PASSED, input_shape=shape)
+        assert value_of(report, "shape") == said
+        meaning = meaning_of(report, "shape")
+        assert meaning.startswith(takes) and "single rows went in as (1, 3), never" in meaning
+    four = replace(PASSED, input_shape=(4, 3))
+    assert value_of(four, "shape") == "(4, 3) to (4, 1)"
+    assert meaning_of(four, "shape").endswith(
+        "a single row went in 4 times over, and one answer was taken."
+    )
+    assert "single rows were not looked at" in meaning_of(EMULATED, "shape")
+
+
+def test_a_proof_of_few_rows_says_so() -> None:
+    one = replace(PASSED, rows=1)
+    assert value_of(one, "rows") == 1 and value_of(PASSED, "rows") == 5000
+    assert meaning_of(one, "rows").startswith("Proven on 1 row only: up to 100% of all other")
+    assert "Proven on" not in PASSED.sentences() and "Proven on 1 row only" in one.sentences()

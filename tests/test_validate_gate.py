@@ -74,15 +74,16 @@ def test_flips_on_the_boundary_itself_are_told_as_such() -> None:
 
 def test_latency_memory_and_size_have_limits() -> None:
     within = parse("0%", None, "2us", "64MB", "4072B")
-    assert costs_against(within, PASSED) == ()
-    assert costs_against(parse("0%"), PASSED) == ()
-    assert costs_against(parse("0%", None, "1.4us", "40MB", "4KB"), PASSED) == (
+    cost = PASSED.size, PASSED.latency, PASSED.peak_bytes
+    assert costs_against(within, *cost) == ()
+    assert costs_against(parse("0%"), *cost) == ()
+    assert costs_against(parse("0%", None, "1.4us", "40MB", "4KB"), *cost) == (
         "a row takes 1.5 µs (95%), and 1.4 µs is allowed",
         "its memory is 42.0 MB, and 40.0 MB is allowed",
         "the file has 4,072 B, and 4,000 B is allowed",
     )
     # what nobody measured does not pass
-    assert costs_against(within, EMULATED) == (
+    assert costs_against(within, EMULATED.size, None, None) == (
         "a row was not measured (95%), and 2 µs is allowed",
         "its memory was not measured, and 64.0 MB is allowed",
     )
@@ -91,7 +92,7 @@ def test_latency_memory_and_size_have_limits() -> None:
 def test_a_failure_says_why_and_what_next() -> None:
     error = failed(FAILED)
     assert error.what == "rain does not pass on ai-edge-litert 2.3.0"
-    assert error.why == f"7 flip; {SUSPECT.sentence}" and error.remedy == SUSPECT.remedy
+    assert error.why == f"7 flip. {SUSPECT.sentence}" and error.remedy == SUSPECT.remedy
     alone = replace(FAILED, suspects=())
     assert failed(alone).remedy == "%ggml validate rain --inputs X_test --max-flips 7"
     assert failed(replace(alone, variant="int8")).remedy == "%ggml convert rain --quantize none"

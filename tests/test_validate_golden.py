@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 
 from ggml_magic.device.contract import Contract, Decision, Feature, Rows
 from ggml_magic.device.selftest import Golden, check
-from ggml_magic.validate.golden import GOLDEN_ROWS, best_of, choose, corners, golden, step
+from ggml_magic.validate.golden import (
+    GOLDEN_ROWS,
+    SPARE_ROWS,
+    best_of,
+    choose,
+    corners,
+    extras,
+    golden,
+    step,
+)
 
 HALF = Decision("threshold", 0.5)
 DECISIONS = {
@@ -37,7 +46,7 @@ def made(rows: Rows, outputs: Rows, at_corners: float = 0.9, **changes: Any) -> 
     count = len(corners(CONTRACT))
     # as different from each other as those of a network
     answers = np.linspace(at_corners, at_corners + 0.01, count, dtype=np.float32).reshape(-1, 1)
-    found = golden(CONTRACT, rows, outputs, answers, **options)
+    found = golden(CONTRACT, rows, outputs, corners(CONTRACT), answers, **options)
     assert found is not None
     return found
 
@@ -123,7 +132,8 @@ def test_quantised_outputs_may_be_two_steps_off() -> None:
     coarse = (np.floor(outputs * 256) / 256).astype(np.float32)
     contract = replace(CONTRACT, decision=HALF)
     at_corners = np.full((len(corners(contract)), 1), 0.75, dtype=np.float32)
-    vectors = golden(contract, rows, coarse, at_corners, tolerance=5e-2, rounding=1e-4)
+    bounds = {"tolerance": 5e-2, "rounding": 1e-4}
+    vectors = golden(contract, rows, coarse, corners(contract), at_corners, **bounds)
     assert vectors is not None and len(vectors["rows"]) >= 50
     margin = np.abs(np.asarray(vectors["outputs"]) - 0.5)
     assert margin.min() > 2 / 256 and vectors["tolerance"] == 5e-2
@@ -134,7 +144,51 @@ def test_a_file_that_answers_no_number_has_none() -> None:
     rows, outputs = data(200)
     nothing = np.full((len(corners(CONTRACT)), 1), np.nan, dtype=np.float32)
     bounds = {"tolerance": 1e-4, "rounding": 1e-4}
-    assert golden(CONTRACT, rows, outputs * np.float32(np.nan), nothing, **bounds) is None
+    extra = corners(CONTRACT)
+    assert golden(CONTRACT, rows, outputs * np.float32(np.nan), extra, nothing, **bounds) is None
     outputs[::2] = np.inf
-    vectors = golden(CONTRACT, rows, outputs, nothing, **bounds)
+    vectors = golden(CONTRACT, rows, outputs, extra, nothing, **bounds)
     assert vectors is not None and np.isfinite(vectors["outputs"]).all()
+
+
+def answered(rows: Rows) -> Rows:
+    """A network's outputs, of which some lie near the boundary."""
+    return (1 / (1 + np.exp(-rows[:, :1]))).astype(np.float32)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 90), st.integers(0, 2000))
+def test_rows_of_the_sample_fill_up_few_rows(count: int, sampled: int) -> None:
+    given_rows, sample = data(count)[0], data(sampled, seed=1)[0]
+    extra = extras(CONTRACT, sample)
+    bounds = {"tolerance": ROUNDING, "rounding": ROUNDING}
+    vectors = golden(CONTRACT, given_rows, answered(given_rows), extra, answered(extra), **bounds)
+    assert vectors is not None
+    found = np.asarray(vectors["rows"], dtype=np.float32)
+    assert len(np.unique(found, axis=0)) == len(found) >= min(50, count + sampled)
+    np.testing.assert_array_equal(np.asarray(vectors["outputs"], np.float32), answered(found))
+    if count >= GOLDEN_ROWS + 2:  # a few may lie on the boundary itself
+        assert not (found[:, None] == sample[None]).all(axis=2).any()
+    own = (found[:, None] == given_rows[None]).all(axis=2).any(axis=1)
+    assert own.sum() >= min(count, GOLDEN_ROWS) - 2
+
+
+def test_the_same_row_again_and_again_is_one_vector() -> None:
+    rows = np.repeat(data(1)[0], 200, axis=0)
+    extra = extras(CONTRACT, rows)
+    assert len(extra) == len(corners(CONTRACT)) + SPARE_ROWS
+    bounds = {"tolerance": ROUNDING, "rounding": ROUNDING}
+    vectors = golden(CONTRACT, rows, answered(rows), extra, answered(extra), **bounds)
+    assert vectors is not None
+    assert len({tuple(row) for row in vectors["rows"]}) == len(vectors["rows"])
+
+
+def test_the_step_of_one_row_is_that_of_the_file() -> None:
+    """One answer shows no step: the spare rows' answers do, and rows two steps off are out."""
+    rows, sample = data(1)[0], data(2000, seed=1)[0]
+    extra = extras(CONTRACT, sample)
+    coarse = lambda of: (np.floor(answered(of) * 64) / 64).astype(np.float32)  # noqa: E731  # a file
+    bounds = {"tolerance": 0.3, "rounding": ROUNDING}
+    vectors = golden(CONTRACT, rows, coarse(rows), extra, coarse(extra), **bounds)
+    assert vectors is not None and len(vectors["rows"]) >= 50
+    assert np.abs(np.asarray(vectors["outputs"]) - 0.5).min() > 2 / 64

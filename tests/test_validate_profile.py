@@ -16,14 +16,16 @@ from ggml_magic.convert.convert import convert
 from ggml_magic.errors import (
     ConversionError,
     FeatureMismatchError,
+    GateError,
     GrammarError,
     NotYetError,
 )
 from ggml_magic.model.model import EdgeModel, describe
 from ggml_magic.model.training import tensorflow
 from ggml_magic.runtimes import runtime as runtimes
-from ggml_magic.validate.limits import NATIVE
+from ggml_magic.runtimes.runtime import NATIVE
 from ggml_magic.validate.profile import ANY, Line, Profile, profile
+from ggml_magic.validate.validate import validate
 from ggml_magic.workspace import Workspace, read_json
 
 RANDOM = np.random.default_rng(4)
@@ -232,3 +234,33 @@ def test_a_variant_that_cannot_be_made_is_told(
     )
     with pytest.raises(ConversionError, match="the converter crashed"):
         profile(workspace, model, variants=["int16x8"], **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.real
+def test_auto_profile_and_validate_count_the_same_flips(kit: tuple[Workspace, EdgeModel]) -> None:
+    """A value may differ by a hundredth, however rough the variant: int8 alone may lose 0.3."""
+    workspace, _ = kit
+    tf = tensorflow()
+    first = tf.constant(RANDOM.normal(size=(3, 16)), tf.float32)
+    second = tf.constant(RANDOM.normal(size=(16, 1)), tf.float32)
+    mean, deviation = tf.constant([1013.0, 12, 65]), tf.constant([8.0, 9, 20])
+    model = describe(
+        workspace,
+        "warmth",
+        [lambda x: tf.nn.relu(((x - mean) / deviation) @ first) @ second],
+        features="pressure:hPa,temperature:degC,humidity:%",
+        inputs=ROWS,
+        decide="value",
+    )
+    auto = convert(workspace, model, quantize="auto")
+    counted = {c.variant: c.flips for c in auto.candidates}
+    rows = model.sample()[0]
+    lines = profile(workspace, model, inputs=rows, runtime_names=[LITERT]).lines
+    assert {line.variant: line.flips for line in lines} == counted
+    assert counted["float32"] == 0 and (counted["int8"] or 0) > 100
+    for variant, flips in counted.items():
+        try:
+            report = validate(workspace, model, replace(auto, chosen=variant), inputs=rows)
+        except GateError as error:
+            report = error.report
+        assert report.flip_count == flips, variant

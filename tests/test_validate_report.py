@@ -208,3 +208,22 @@ def test_flips_and_figures_as_frames(monkeypatch: pytest.MonkeyPatch) -> None:
         replace(FAILED).flips  # noqa: B018  the property is the call
     with pytest.raises(MissingExtraError, match="pandas is not installed"):
         PASSED.to_df()
+
+
+def test_a_proof_of_few_rows_says_so_on_its_card() -> None:
+    assert "Proven on 49 rows only: up to 6% of all other decisions" in str(
+        replace(PASSED, rows=49)
+    )
+    assert "Proven on 1 row only: up to 100% of all other answers" in str(replace(VALUES, rows=1))
+    allowed = replace(PASSED, rows=9, flip_count=1)  # the rule of three is of none that flip
+    assert "Proven on 9 rows only: that tells little" in str(allowed)
+    assert "Proven on" not in str(replace(PASSED, rows=50))
+    assert "Proven on" not in str(replace(FAILED, rows=7))  # it is not proven at all
+
+
+def test_a_report_of_an_earlier_version_is_read() -> None:
+    values = PASSED.to_dict()
+    del values["input_shape"]
+    assert Report.from_dict(values) == PASSED
+    fixed = replace(PASSED, input_shape=(1, 3))
+    assert Report.from_dict(json.loads(json.dumps(fixed.to_dict()))) == fixed

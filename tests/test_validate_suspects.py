@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_validate_report import FAILED, PASSED
 
 from ggml_magic.convert.inspection import inspect
 from ggml_magic.device.contract import Contract, Decision, Feature, Rows
@@ -20,7 +21,14 @@ from ggml_magic.model.graph import SIGNATURE, export, fuse
 from ggml_magic.model.scaling import Scaling
 from ggml_magic.model.training import tensorflow
 from ggml_magic.runtimes import runtime as runtimes
-from ggml_magic.validate.suspects import MOST_SUSPECTS, Question, Suspect, find
+from ggml_magic.validate.suspects import (
+    MOST_SUSPECTS,
+    Question,
+    Suspect,
+    asked_rows,
+    find,
+    is_doubtful,
+)
 
 MEAN = np.asarray([1013.0, 12.0, 65.0])
 DEVIATION = np.asarray([8.0, 9.0, 20.0])
@@ -198,7 +206,8 @@ def test_inputs_that_the_quantised_tensor_cannot_hold() -> None:
     assert suspect.kind == "inputs cut off" and suspect.after == 0
     assert "holds -50 to 1010 and cuts off pressure in" in suspect.sentence
     assert suspect.remedy == "%ggml convert rain --quantize int8 --representative X_train"
-    assert asked.sources.calls == [3000]  # type: ignore[attr-defined]
+    assert asked.sources.calls == [1500]  # type: ignore[attr-defined]
+    assert not find(replace(asked, range_behind=("SUB", "MUL")))  # no range of raw rows
     assert not find(replace(asked, input_range=(-50.0, 5000.0)))
 
 
@@ -206,8 +215,54 @@ def test_a_quantised_tensor_behind_the_scaler() -> None:
     def cut(rows: Rows) -> Rows:
         return RAIN(SCALING.inverse(SCALING.forward(rows).clip(-0.4, 0.4)))
 
-    suspect = only(find(question(RAIN, cut, input_range=(-0.4, 0.4))))
-    assert "quantised input behind the scaler holds -0.4 to 0.4" in suspect.sentence
+    asked = question(RAIN, cut, input_range=(-0.4, 0.4))
+    for behind in (("SUB", "MUL"), ("MUL", "ADD"), ("RESHAPE", "SUB", "DIV")):
+        suspect = only(find(replace(asked, range_behind=behind)))
+        assert "quantised input behind the scaler holds -0.4 to 0.4" in suspect.sentence
+    # raw rows, half a scaler, what is more than one or none: no such reading explains the flips
+    for behind in ((), ("SUB",), ("SUB", "MUL", "FULLY_CONNECTED"), ("LOG",), ("RESHAPE",)):
+        assert find(replace(asked, range_behind=behind)) == (), behind
+    assert find(replace(asked, range_behind=("SUB", "MUL"), scaling=None)) == ()
+    flat = Scaling((0.0, *SCALING.scale[1:]), SCALING.offset)
+    assert find(replace(asked, range_behind=("SUB", "MUL"), scaling=flat)) == ()
+
+
+def test_a_scaler_of_factors_alone() -> None:
+    third = Scaling((1.0, 1 / 9, 1 / 20), (0.0, 0.0, 0.0))
+
+    def cut(rows: Rows) -> Rows:
+        return RAIN(third.inverse(third.forward(rows).clip(-50, 1010)))
+
+    asked = question(RAIN, cut, input_range=(-50.0, 1010.0), scaling=third)
+    assert "behind the scaler" in only(find(replace(asked, range_behind=("MUL",)))).sentence
+
+
+@pytest.mark.parametrize("first", ["SUB", "MUL"])
+def test_a_quantised_tensor_inside_the_scaler(first: str) -> None:
+    """The other half of a scaler is folded into the weights of the first layer."""
+    half = {
+        "SUB": Scaling((1.0, 1.0, 1.0), tuple(-MEAN)),
+        "MUL": Scaling(SCALING.scale, (0.0, 0.0, 0.0)),
+    }[first]
+    low, high = np.percentile(half.forward(TRAINING)[:, 0], [40, 60])
+    low, high = (float(low), float(high)) if first == "SUB" else (-50.0, float(high))
+
+    def cut(rows: Rows) -> Rows:
+        return RAIN(half.inverse(half.forward(rows).clip(low, high)))
+
+    asked = question(RAIN, cut, input_range=(low, high))
+    suspect = only(find(replace(asked, range_behind=(first,))))
+    assert "quantised input inside the scaler holds" in suspect.sentence and suspect.after == 0
+
+
+def test_operators_that_this_scaler_does_not_have() -> None:
+    third = Scaling((1.0, 1 / 9, 1 / 20), (0.0, 0.0, 0.0))
+    shift = Scaling((1.0, 1.0, 1.0), tuple(-MEAN))
+    asked = question(RAIN, takes(lambda rows: rows.clip(-50, 1010)), input_range=(-50.0, 1010.0))
+    assert only(find(asked)).kind == "inputs cut off"
+    assert find(replace(asked, scaling=shift, range_behind=("MUL",))) == ()
+    asked = replace(asked, scaling=third)
+    assert find(replace(asked, range_behind=("SUB",))) == ()
 
 
 def test_an_output_turned_round_and_one_without_its_sigmoid() -> None:
@@ -327,6 +382,37 @@ def test_many_features_ask_no_more_rows_than_allowed() -> None:
     suspect = only(find(asked))
     assert suspect.kind == "order" and "f09, f05, f06, f07, f08, f04" in suspect.sentence
     assert sum(asked.answers.calls) <= 120_000  # type: ignore[attr-defined]
+
+
+# ---- whether and of which rows it is asked
+
+
+def test_what_is_worth_a_suspicion() -> None:
+    assert not is_doubtful(PASSED) and is_doubtful(FAILED)
+    for changes in (
+        {"accuracy": PASSED.majority},
+        {"mean_abs_error": 2.0, "baseline_abs_error": 2.0},
+        {"mean_abs_error": float("nan"), "baseline_abs_error": 2.0},
+        {"out_of_range_share": 0.51},
+        {"passed": False, "max_abs_diff": 1.0},
+        {"passed": False, "distinct_outputs": 1},
+    ):
+        assert is_doubtful(replace(PASSED, **changes)), changes
+    assert not is_doubtful(replace(PASSED, passed=False, reasons=("too slow",)))
+    assert not is_doubtful(replace(PASSED, flip_count=2, max_abs_diff=1.0))  # within its limits
+
+
+@settings(deadline=None)
+@given(st.integers(1, 9_000), st.integers(0, 9_000))
+def test_the_rows_that_are_asked_have_the_flipped_ones_first(rows: int, flips: int) -> None:
+    flipped = np.random.default_rng(flips).permutation(rows)[:flips]
+    flipped.sort()
+    places = asked_rows(flipped, rows)
+    assert len(set(places.tolist())) == len(places) == min(rows, 2_000) or len(places) <= 2_000
+    assert len(places) >= min(rows, 1_000)
+    first = np.isin(places, flipped)
+    count = int(first.sum())
+    assert first[:count].all() and count >= min(len(flipped), 1_000)
 
 
 # ---- real files

@@ -43,7 +43,7 @@ def test_what_is_forced_is_forced_twice_and_recorded(proven: Workspace) -> None:
         ggml_magic.package("rain", force=" ")
     assert ggml_magic.package("rain", force="a field test").forced == "a field test"
     ggml_magic.sandbox("core", "forced-pi")
-    assert rollout.plan("rain", to="thing/forced-pi").changes
+    assert "proof FAILED" in str(rollout.plan("rain", to="thing/forced-pi"))
     with pytest.raises(GateError, match="the reason given was 'a field test'"):
         rollout.deploy("rain", to="thing/forced-pi")
     rollout.deploy("rain", to="thing/forced-pi", force="a field test, agreed")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ggml_magic.errors import GateError, InferenceCodeError, NotYetError
+from ggml_magic.errors import GateError, GgmlError, InferenceCodeError, NotYetError
 from ggml_magic.headless import receipts
 from ggml_magic.verbs import run as running
 from ggml_magic.verbs import stages
@@ -62,6 +62,45 @@ def test_a_model_of_the_disk_is_proven_and_packaged(proven: Workspace) -> None:
     packaged = [each for each in receipts.read(proven) if each.verb == "package"]
     assert packaged[0].outputs_sha256 == packaged[1].outputs_sha256
     assert packaged[0].outputs_sha256 != packaged[2].outputs_sha256
+
+
+# each option at a value that cannot be, and what only its own reader says of it
+IMPOSSIBLE = [
+    (stages.package, {"runtime": "abacus"}, "'abacus'"),
+    (stages.package, {"force": ""}, "no reason"),
+    (stages.package, {"interval": -1.0}, "above 0"),
+    (stages.validate, {"inputs": ROWS, "labels": [0]}, "1 label"),
+    (stages.validate, {"inputs": ROWS, "units": "pressure:kg"}, "kg"),
+    (stages.validate, {"inputs": ROWS, "max_flips": "often"}, "'often'"),
+    (stages.validate, {"inputs": ROWS, "tolerance": -1.0}, "-1.0"),
+    (stages.validate, {"inputs": ROWS, "runtime": "abacus"}, "'abacus'"),
+    (stages.validate, {"inputs": ROWS, "arch": "armv7l"}, "no wheels for armv7l"),
+    (stages.validate, {"inputs": ROWS, "cpus": 4096.0}, "4096 cpus"),
+    (stages.validate, {"inputs": ROWS, "memory": "much"}, "--memory"),
+    (stages.validate, {"inputs": ROWS, "memory": "32MB"}, "memory"),
+    (stages.validate, {"inputs": ROWS, "max_latency_p95": "1us"}, "1 µs"),
+    (stages.validate, {"inputs": ROWS, "max_memory": "1MB"}, "1.0 MB is allowed"),
+    (stages.validate, {"inputs": ROWS, "max_size": "1KB"}, "1,000 B is allowed"),
+    (stages.convert, {"quantize": "int8", "representative": ROWS[:5]}, "5 rows, and 100"),
+    (stages.convert, {"quantize": "auto", "runtime": "abacus"}, "'abacus'"),
+    (stages.convert, {"quantize": "auto", "max_flips": "often"}, "'often'"),
+    (stages.convert, {"file": "gone.tflite"}, "gone.tflite"),
+    (stages.profile, {"inputs": ROWS, "variants": "int7"}, "int7"),
+    (stages.profile, {"inputs": ROWS, "runtimes": "abacus"}, "abacus"),
+    (stages.profile, {"inputs": ROWS, "arch": "sparc"}, "sparc"),
+    (stages.profile, {"inputs": ROWS, "cpus": 4096.0}, "4096 cpus"),
+    (stages.profile, {"inputs": ROWS, "memory": "much"}, "--memory"),
+    (stages.profile, {"inputs": ROWS, "units": "pressure:kg"}, "kg"),
+    (stages.profile, {"inputs": ROWS, "labels": [0]}, "1 label"),
+]
+
+
+@pytest.mark.real
+def test_each_option_reaches_its_room(proven: Workspace) -> None:
+    for verb, options, said in IMPOSSIBLE:
+        with pytest.raises(GgmlError) as caught:
+            verb("rain", **options)
+        assert said in str(caught.value), (options, str(caught.value))
 
 
 @pytest.mark.real

@@ -74,6 +74,11 @@ class Conversion(Presented):
         """The file of the chosen candidate."""
         return self.candidate.path
 
+    @property
+    def static(self) -> StaticReport | None:
+        """What the chosen file says of itself: operators, tensors, and which runtimes load it."""
+        return self.candidate.static
+
     def card(self) -> Card:
         """Each candidate with its size and evidence; an arrow marks the chosen one."""
         calibrated = (
@@ -86,9 +91,10 @@ class Conversion(Presented):
                 ("sha256", self.candidate.sha256[:SHORT_SHA]),
                 *calibrated,
             )
-            notes = (self.reason, *((self.candidate.note,) if self._is_odd() else ()))
+            odd = (self.candidate.note,) if self._is_odd() else ()
+            notes = (self.reason, *odd, *self._doubts())
             title = f"{self.name}: {self.chosen}, {size(self.candidate.size)}"
-            return Card(title, facts, notes=tuple(notes))
+            return Card(title, facts, notes=notes)
         return Card(
             f"{self.name}: {self.chosen} was chosen, {size(self.candidate.size)}",
             (
@@ -98,8 +104,13 @@ class Conversion(Presented):
             ),
             ("", "variant", "size", "flips", "max diff", "a row", "note"),
             tuple(self._line(c) for c in self.candidates) + tuple(map(_gone, self.failed)),
-            (self.reason,),
+            (self.reason, *self._doubts()),
         )
+
+    def _doubts(self) -> tuple[str, ...]:
+        doubts = "" if self.static is None else self.static.doubts()
+        told = f"By what the file says of itself, it {doubts} (.static has more)."
+        return (told,) if doubts else ()
 
     def _is_odd(self) -> bool:
         return ONE_ROW in self.candidate.note

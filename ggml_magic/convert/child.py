@@ -23,13 +23,11 @@ import numpy as np
 
 from ggml_magic.convert import inspection
 from ggml_magic.convert.fixed import REFUSAL, one_row
-from ggml_magic.convert.variants import CALIBRATION_BATCH, FLOAT32, NothingToSplitError, content
+from ggml_magic.convert.variants import CALIBRATION_BATCH, NothingToSplitError, content
 from ggml_magic.model.graph import OUTPUT, SIGNATURE
 from ggml_magic.model.stages import BATCH_ROWS
 from ggml_magic.model.training import tensorflow
 
-# the validate room's name for the measure of all variants
-__all__ = ["FLOAT32", "TASKS"]
 Response = dict[str, Any]
 Tell = Callable[[Response], None]
 LOOPS = ("While", "StatelessWhile")
@@ -53,6 +51,8 @@ def convert(request: Response, tell: Tell) -> Response:
             path = Path(request["folder"]) / f"{variant}.tflite"
             path.write_bytes(made)
             static = inspection.inspect(made)
+        except (OSError, MemoryError):  # of this machine, not of the variant
+            raise
         except Exception as error:  # noqa: BLE001  the converter raises anything; the parent tells
             traceback.print_exc()
             tell({"variant": variant, "refused": _said(error)})

@@ -126,12 +126,14 @@ def _joined(*clauses: str) -> str:
 def chosen(candidates: Sequence[Candidate], limit: FlipLimit, rows: int) -> tuple[Candidate, str]:
     """The best of the candidates that were tried, float32 first, and why.
 
-    It runs and flips no more than ``limit`` of ``rows``; then size decides, then speed, then
-    how near the answers are. Differences within the noise of either decide nothing, so that the
-    same model gives the same choice.
+    It runs and flips no more than ``limit`` of ``rows``, and never all of them; then size
+    decides, then speed, then how near the answers are. Differences within the noise of either
+    decide nothing, so that the same model gives the same choice.
     """
     full = candidates[0]
-    sound = [c for c in candidates if c.flips is not None and c.flips <= limit.rows(rows)]
+    # a constant and NaN count as every row, which no limit makes good
+    most = min(limit.rows(rows), rows - 1)
+    sound = [c for c in candidates if c.flips is not None and c.flips <= most]
     if not sound:
         return full, f"Every variant flips more decisions than {limit}; float32 is the nearest."
     # what gains nothing is not taken, however it answers

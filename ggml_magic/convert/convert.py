@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from ggml_magic.convert import candidates as files
-from ggml_magic.convert import worker
 from ggml_magic.convert.candidates import Candidate, Conversion, gain
 from ggml_magic.convert.choice import Target, chosen, compared, tolerance, tried
 from ggml_magic.convert.making import CONVERT_LOG, make, not_made
-from ggml_magic.convert.process import Limits, scratch
+from ggml_magic.convert.process import Limits
 from ggml_magic.convert.ready import adopt
+from ggml_magic.convert.refusals import remembered
 from ggml_magic.convert.representative import Representative, check
 from ggml_magic.convert.representative import representative as for_rows
 from ggml_magic.convert.variants import (
@@ -27,7 +26,6 @@ from ggml_magic.convert.variants import (
     READY,
     SPLIT,
 )
-from ggml_magic.device.contract import Rows
 from ggml_magic.errors import ContractError, GrammarError, NotYetError
 from ggml_magic.model.flips import FlipLimit, parse_flips
 from ggml_magic.model.model import EdgeModel
@@ -43,7 +41,6 @@ __all__ = [
     "Limits",
     "convert",
     "load",
-    "source_outputs",
     "tolerance",
 ]
 
@@ -101,18 +98,23 @@ def _check_asked(
             f"%ggml convert {model.name} --quantize auto",
         )
     ready = file is not None or model.ready is not None
+    as_it_is = f"%ggml convert {model.name}"
+    if file is not None:
+        as_it_is += f" --file {shlex.quote(str(file))}"
     if ready and quantize not in (NONE, AUTO):
         raise GrammarError(
             f"a ready .tflite cannot become {quantize}",
             "it holds no SavedModel: it is taken as it is",
-            f"%ggml convert {model.name}" + (f" --file {file}" if file is not None else ""),
+            as_it_is,
         )
     calibrated = any(variant in CALIBRATED for variant in QUANTIZE[quantize])
     if representative is not None and (ready or not calibrated):
         raise GrammarError(
             "representative rows are of no use here",
             f"they calibrate {', '.join(CALIBRATED)}",
-            f"%ggml convert {model.name} --quantize int8 --representative X_train",
+            as_it_is
+            if ready
+            else f"%ggml convert {model.name} --quantize int8 --representative X_train",
         )
 
 
@@ -159,7 +161,7 @@ def _as_asked(
     rows = None
     if variant in CALIBRATED:
         rows = _representative(model, representative)
-        check(model.name, variant, rows)
+        check(model.name, variant, rows, quantize=quantize)
     failed = make(model, variants, rows, limits)
     for made in variants:
         if made in failed:
@@ -187,7 +189,10 @@ def _by_evidence(
     """Make and run all variants; those that cannot be made are told, float32 must be."""
     rows = _representative(model, representative)
     variants, unfit = _fit(model, rows, given=representative is not None)
-    failed = {**unfit, **make(model, variants, rows, limits)}
+    # float32 is tried each time: without it there is nothing to choose from
+    known_to_fail = remembered(model, [v for v in variants if v != FLOAT32], rows.sha256)
+    untried = [v for v in variants if v not in known_to_fail]
+    failed = {**unfit, **known_to_fail, **make(model, untried, rows, limits)}
     if FLOAT32 in failed:
         raise not_made(model, FLOAT32, failed[FLOAT32])
     made = [files.candidate(model, v) for v in MADE if v not in failed]
@@ -229,7 +234,7 @@ def _fit(
     Rows that the user gave are refused; the model's own only leave the int8 kinds out.
     """
     try:
-        check(model.name, INT8, rows)
+        check(model.name, INT8, rows, quantize=AUTO)
     except ContractError as error:
         if given:
             raise
@@ -246,17 +251,3 @@ def load(workspace: Workspace, model: EdgeModel) -> Conversion:
     Raises ``NotYetError`` when there is none, or when its files are gone or another's.
     """
     return files.load(model)
-
-
-def source_outputs(model: EdgeModel, rows: Rows, *, limits: Limits | None = None) -> Rows:
-    """What the model's own graph answers to rows (N, F): outputs (N, K).
-
-    For models loaded from disk, whose live stages are gone. Raises what
-    ``worker.source_outputs`` raises.
-    """
-    with scratch(model.folder) as folder:
-        rows_file, outputs_file = folder / "rows.npy", folder / "outputs.npy"
-        np.save(rows_file, rows)
-        worker.source_outputs(model, rows_file, outputs_file, limits=limits)
-        outputs: Rows = np.load(outputs_file)
-    return outputs

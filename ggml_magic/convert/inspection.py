@@ -7,18 +7,17 @@ it is believed before it is weighed against the file's own length.
 from __future__ import annotations
 
 import hashlib
-import importlib
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-SCHEMA = "tensorflow.lite.python.schema_py_generated"
-MARK = b"TFL3"
-MARK_AT = 4
+from ggml_magic.model import flatfile
+from ggml_magic.model.flatfile import CUSTOM
+
+NO_MARK = "it is no .tflite file: the mark TFL3 is not at its beginning"
 DAMAGED = "the .tflite file is damaged or cut short"
-CUSTOM = "CUSTOM"
 FLEX = "Flex"
 MIN_RUNTIME = "min_runtime_version"
 # A large language model's file has some ten thousand tensors. A damaged one can name millions,
@@ -54,9 +53,9 @@ def inspect(content: bytes) -> dict[str, Any]:
     ``static.StaticReport.from_dict`` takes them; its fields say what each is. Raises
     ``ValueError`` with a plain sentence where the bytes are no such file, or damaged.
     """
-    if content[MARK_AT : MARK_AT + len(MARK)] != MARK:
-        raise ValueError("it is no .tflite file: the mark TFL3 is not at its beginning")
-    schema = importlib.import_module(SCHEMA)
+    if not flatfile.is_marked(content):
+        raise ValueError(NO_MARK)
+    schema = flatfile.schema()
     try:
         return _File(content, schema).report()
     except DAMAGE as error:
@@ -72,8 +71,8 @@ class _File:
     def __init__(self, content: bytes, schema: Any) -> None:
         self._content = content
         self._left = min(len(content) // ENTRY_BYTES, MOST_ENTRIES)
-        self._types = _names(schema.TensorType)
-        self._builtins = _names(schema.BuiltinOperator)
+        self._types = flatfile.names(schema.TensorType)
+        self._builtins = flatfile.names(schema.BuiltinOperator)
         self._model = schema.Model.GetRootAs(content, 0)
         self._codes = [self._code(c) for c in self._all(self._model, "OperatorCodes")]
         self._buffers = list(self._all(self._model, "Buffers"))
@@ -154,8 +153,7 @@ class _File:
         return (one(at) for at in range(count))
 
     def _code(self, code: Any) -> tuple[str, int, bool]:
-        # files of before 2021 have the number in the older, smaller field only
-        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+        number = flatfile.builtin(code.BuiltinCode(), code.DeprecatedBuiltinCode())
         name = self._builtins.get(number, f"BUILTIN_{number}")
         if name == CUSTOM:
             return self.text(code.CustomCode()) or CUSTOM, int(code.Version()), True
@@ -313,10 +311,6 @@ def _reach(tensor: Mapping[str, Any] | None) -> list[float] | None:
     if tensor is None:
         return None
     return [tensor["scale"] * (end - tensor["zero_point"]) for end in QUANTISED[tensor["dtype"]]]
-
-
-def _names(kind: type) -> dict[int, str]:
-    return {value: name for name, value in vars(kind).items() if not name.startswith("_")}
 
 
 def _unique(entries: Iterator[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,8 @@ import numpy as np
 
 from ggml_magic.convert import worker
 from ggml_magic.convert.candidates import keep, kept
-from ggml_magic.convert.process import Limits, Outcome, last_line, plain, scratch
+from ggml_magic.convert.process import Limits, Outcome, how_ended, last_line, plain, scratch
+from ggml_magic.convert.refusals import remember
 from ggml_magic.convert.representative import Representative
 from ggml_magic.convert.variants import CALIBRATED, FLOAT32
 from ggml_magic.errors import ConversionError
@@ -18,7 +21,10 @@ from ggml_magic.model.model import STAGES_FILE, EdgeModel
 from ggml_magic.workspace import read_json
 
 CONVERT_LOG = "convert.log"
-START = "start"  # the step before the first one
+# The converter's own faults come again; SIGKILL may be the kernel's, short of memory that day.
+CRASHES = tuple(
+    how_ended(-number) for number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE)
+)
 
 
 def make(
@@ -40,9 +46,15 @@ def make(
             outcome = worker.ask(_request(model, waiting, representative, folder), log, limits)
             made = [_take(model, part, folder, rows) for part in outcome.told if "file" in part]
         refused = {part["variant"]: part["refused"] for part in outcome.told if "refused" in part}
-        failed |= {variant: plain(why) for variant, why in refused.items()}
+        lasting = {variant: plain(why) for variant, why in refused.items()}
         if outcome.ended or outcome.response.get("failed"):
-            failed[_blamed(model, outcome, waiting, log)] = _why(model, outcome, log, limits)
+            blamed, why = _blamed(model, outcome, waiting, log), _why(model, outcome, log, limits)
+            failed[blamed] = why
+            if outcome.ended in CRASHES:
+                lasting[blamed] = why
+        for variant, why in lasting.items():
+            remember(model, variant, why, rows)
+        failed |= lasting
         waiting = [v for v in waiting if v not in made and v not in failed]
     return failed
 
@@ -88,7 +100,7 @@ def _blamed(model: EdgeModel, outcome: Outcome, waiting: Sequence[str], log: Pat
         f"{model.name} could not be converted",
         f"TensorFlow did not start: {_how(outcome)}"
         + (f"; its last words: {said}" if said else ""),
-        f"cat {log}",
+        f"cat {shlex.quote(str(log))}",
         log=str(log),
     )
 
@@ -127,7 +139,7 @@ def not_made(model: EdgeModel, variant: str, why: str) -> ConversionError:
     """The error for a variant that was asked for and could not be made."""
     log = model.folder / CONVERT_LOG
     if variant == FLOAT32:
-        remedy = f"cat {log}"
+        remedy = f"cat {shlex.quote(str(log))}"
     else:
         other = "dynamic" if variant in CALIBRATED else "none"
         remedy = f"%ggml convert {model.name} --quantize {other}"

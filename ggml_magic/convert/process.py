@@ -26,6 +26,7 @@ from ggml_magic.model.training import QUIET
 from ggml_magic.presentation import size
 
 MODULE = "ggml_magic.convert.child"
+START = "start"  # the step before the first one that is told
 # The child has no use for a GPU, and the notebook's own session may hold its memory.
 NO_GPU = {"CUDA_VISIBLE_DEVICES": "-1"}
 # One step: the rain network takes 0.25 s a variant and TensorFlow's import 4 s; MobileNetV2
@@ -139,7 +140,7 @@ class Child:
             if not answered:
                 self.end()
         steps = [part["step"] for part in told if "step" in part]
-        return Outcome(tuple(told), steps[-1] if steps else "start", ended)
+        return Outcome(tuple(told), steps[-1] if steps else START, ended)
 
     def _answered(self, told: list[dict[str, Any]], limits: Limits) -> str:
         """Hear until the answer is whole; the clause of its end where it ended instead."""

@@ -7,13 +7,15 @@ from pathlib import Path
 from ggml_magic.convert import candidates, worker
 from ggml_magic.convert.candidates import Candidate
 from ggml_magic.convert.choice import Target, tried
+from ggml_magic.convert.inspection import NO_MARK
 from ggml_magic.convert.process import Limits, plain
 from ggml_magic.convert.variants import READY
 from ggml_magic.errors import ConversionError, EdgeRuntimeError
+from ggml_magic.model.flatfile import is_marked
 from ggml_magic.model.model import EdgeModel
+from ggml_magic.runtimes import runtime as runtimes
 
 INSPECT_LOG = "inspect.log"
-MARK, MARK_AT = b"TFL3", 4
 
 
 def adopt(model: EdgeModel, file: Path, target: Target, limits: Limits) -> Candidate:
@@ -22,39 +24,53 @@ def adopt(model: EdgeModel, file: Path, target: Target, limits: Limits) -> Candi
     Raises ``ConversionError`` where it is no such file, or does not take the model's features
     and give its outputs.
     """
-    content = _content(model, file)
-    with_static = _static(model, file, limits)
+    instead = _instead(model, target)
+    content = _content(model, file, instead)
+    with_static = _static(model, file, limits, instead)
     candidates.keep(model, READY, content, static=with_static)
+    candidate = candidates.candidate(model, READY)
     try:
-        return tried(target, candidates.candidate(model, READY))
+        return tried(target, candidate)
     except EdgeRuntimeError as error:
-        raise _refused(model, file, error.why) from error
+        why = error.why.replace(candidate.path.name, file.name)
+        if candidate.static is not None and candidate.static.flex:
+            # the runtime says it in a paragraph on Android
+            why = f"{candidate.static.flex_needed}, which {target.runtime.name} lacks"
+        raise _refused(model, file, why, instead) from error
 
 
-def _content(model: EdgeModel, file: Path) -> bytes:
+def _instead(model: EdgeModel, target: Target) -> str:
+    """The line to go on with: what the model has, in a runtime that takes it."""
+    line = f"%ggml convert {model.name}"
+    if model.ready is not None:  # it ran in the default runtime when it was described
+        return line
+    line += " --quantize auto"
+    chosen = target.runtime.name
+    return line if chosen == runtimes.DEFAULT else f"{line} --runtime {chosen}"
+
+
+def _content(model: EdgeModel, file: Path, instead: str) -> bytes:
     if not file.is_file():
-        raise _refused(model, file, "there is no such file")
+        raise _refused(model, file, "there is no such file", instead)
     content = file.read_bytes()
-    if content[MARK_AT : MARK_AT + len(MARK)] != MARK:
-        raise _refused(model, file, "it is no .tflite: the mark TFL3 is not at its beginning")
+    if not is_marked(content):
+        raise _refused(model, file, NO_MARK, instead)
     return content
 
 
-def _static(model: EdgeModel, file: Path, limits: Limits) -> dict[str, object]:
+def _static(model: EdgeModel, file: Path, limits: Limits, instead: str) -> dict[str, object]:
     path = str(file.resolve())
     log = model.folder / INSPECT_LOG
     outcome = worker.ask({"task": "inspect", "files": [path]}, log, limits)
     if "reports" not in outcome.response:
         said = plain(outcome.response.get("failed", "")).removeprefix("ValueError: ")
         why = f"the process that reads it {outcome.ended}" if outcome.ended else said
-        raise _refused(model, file, why)
+        raise _refused(model, file, why, instead)
     report: dict[str, object] = outcome.response["reports"][path]
     return report
 
 
-def _refused(model: EdgeModel, file: Path, why: str) -> ConversionError:
+def _refused(model: EdgeModel, file: Path, why: str, instead: str) -> ConversionError:
     return ConversionError(
-        f"{file.name} cannot be taken as the edge file of {model.name}",
-        why,
-        f"%ggml convert {model.name} --quantize auto",
+        f"{file.name} cannot be taken as the edge file of {model.name}", why, instead
     )

@@ -136,8 +136,11 @@ def _covered(feature: Feature, low: float, high: float) -> float:
     return max(0.0, min(high, p99) - max(low, p01)) / (p99 - p01)
 
 
-def check(name: str, variant: str, chosen: Representative) -> None:
-    """Raise ``ContractError`` with the figures where the rows are not fit for a quantiser."""
+def check(name: str, variant: str, chosen: Representative, *, quantize: str) -> None:
+    """Raise ``ContractError`` with the figures where the rows are not fit for a quantiser.
+
+    ``quantize`` is what the user asked for, and asks for again without rows of their own.
+    """
     faults = chosen.coverage.faults()
     if faults:
         whose = chosen.coverage.whose
@@ -145,7 +148,7 @@ def check(name: str, variant: str, chosen: Representative) -> None:
         raise ContractError(
             f"the rows {whose} cannot calibrate {variant}",
             "; ".join(faults),
-            f"%ggml convert {name} --quantize {variant}   (without --representative it takes "
+            f"%ggml convert {name} --quantize {quantize}   (without --representative it takes "
             "training rows)"
             if given
             else f"%ggml convert {name} --quantize dynamic",

@@ -5,11 +5,10 @@ Runs in the child, with the flatbuffer schema that TensorFlow brings.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
-from typing import Any
 
-SCHEMA = "tensorflow.lite.python.schema_py_generated"
+from ggml_magic.model import flatfile
+
 # Operators that hold weights, or a graph of their own that does (a recurrent layer's loop).
 WEIGHTED = frozenset(
     (
@@ -51,23 +50,28 @@ def scaler(content: bytes) -> tuple[str, ...]:
     return ()
 
 
-def stayed_float(content: bytes, names: tuple[str, ...]) -> bool:
-    """Whether each of the named tensors is there and is float32."""
-    float32 = importlib.import_module(SCHEMA).TensorType.FLOAT32
-    kinds = {name: kind for _, outputs in _operators(content) for name, kind in outputs}
-    return all(kinds.get(name) == float32 for name in names)
+def stayed(content: bytes, full: bytes, names: tuple[str, ...]) -> bool:
+    """Whether each of the named tensors is there, of the type that it has in the float file.
+
+    Not all are float32 there: a scaler may ask ``x > 0``, which is a bool.
+    """
+    kinds, before = _kinds(content), _kinds(full)
+    return all(name in kinds and kinds[name] == before[name] for name in names)
+
+
+def _kinds(content: bytes) -> dict[str, int]:
+    return {name: kind for _, outputs in _operators(content) for name, kind in outputs}
 
 
 def _operators(content: bytes) -> Iterator[tuple[str, list[tuple[str, int]]]]:
     """Operators of the main graph in their order, with name and type of each output."""
-    schema: Any = importlib.import_module(SCHEMA)
-    builtins = {number: name for name, number in vars(schema.BuiltinOperator).items()}
+    schema = flatfile.schema()
+    builtins = flatfile.names(schema.BuiltinOperator)
     model = schema.Model.GetRootAs(content, 0)
     graph = model.Subgraphs(0)
     for at in range(graph.OperatorsLength()):
         operator = graph.Operators(at)
         code = model.OperatorCodes(operator.OpcodeIndex())
-        # an old file has its code in the narrow field only (RUNTIMES 7)
-        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+        number = flatfile.builtin(code.BuiltinCode(), code.DeprecatedBuiltinCode())
         tensors = [graph.Tensors(operator.Outputs(i)) for i in range(operator.OutputsLength())]
         yield builtins[number], [(tensor.Name().decode(), tensor.Type()) for tensor in tensors]

@@ -40,7 +40,8 @@ class KnownRuntime:
     column: int | None
 
 
-# 2.3.0 registers all that TensorFlow 2.21 does, 1.4.0 all of 2.20 and less than 2.21 (measured).
+# 2.3.0 registers all that TensorFlow 2.21 does, 1.4.0 less than that (measured); that 1.4.0 is of
+# TensorFlow 2.20's level is inferred. tflite-runtime has TensorFlow's own numbers.
 # 2.5.0 is what the public component variant.TensorFlowLite installs (GREENGRASS 6).
 KNOWN = (
     KnownRuntime("ai-edge-litert", "2.3.0", "2.21.0", 2),
@@ -226,6 +227,11 @@ class StaticReport(Presented):
         return tuple(_claim(self, runtime) for runtime in KNOWN)
 
     @property
+    def flex_needed(self) -> str:
+        """A clause on the operators of TensorFlow's own that the file uses; empty if none."""
+        return f"{_some(list(self.flex), 2)} need the Flex delegate" if self.flex else ""
+
+    @property
     def inputs(self) -> tuple[Tensor, ...]:
         """The tensors that take the rows."""
         return tuple(tensor for tensor in self.tensors if tensor.role == "input")
@@ -234,6 +240,18 @@ class StaticReport(Presented):
     def outputs(self) -> tuple[Tensor, ...]:
         """The tensors that hold the answers."""
         return tuple(tensor for tensor in self.tensors if tensor.role == "output")
+
+    def doubts(self) -> str:
+        """Which known runtimes the file itself says do not load it, or misread it; empty if none.
+
+        Never that it runs: only a run says so.
+        """
+        found = []
+        for verdict in (DOES_NOT, MISREADS):
+            named = [f"{c.runtime} {c.version}" for c in self.loads if c.verdict == verdict]
+            if named:
+                found.append(f"{verdict} in {_listed(named)}")
+        return "; ".join(found)
 
     def card(self) -> Card:
         """The file in a few lines, the runtimes as a table, and what to beware of."""
@@ -297,7 +315,7 @@ def _claim(report: StaticReport, runtime: KnownRuntime) -> Claim:
 
 def _said(report: StaticReport, runtime: KnownRuntime) -> tuple[str, str]:
     if report.flex:
-        return DOES_NOT, f"{_some(list(report.flex), 2)} need the Flex delegate, which it lacks"
+        return DOES_NOT, f"{report.flex_needed}, which it lacks"
     for operator in report.operators:
         if operator.custom and operator.name not in CUSTOM_OF_ALL:
             return DOES_NOT, f"it has no custom operator {operator.name}"
@@ -348,6 +366,11 @@ def registered(operator: str, runtime: KnownRuntime) -> int:
 @cache
 def _table() -> Mapping[str, tuple[int, int, int]]:
     return {name: column for column, names in REGISTERED.items() for name in names.split()}
+
+
+def _listed(texts: list[str]) -> str:
+    *first, last = texts
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _some(texts: list[str], most: int) -> str:

@@ -10,7 +10,7 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
-from ggml_magic.convert.scaler import scaler, stayed_float
+from ggml_magic.convert.scaler import scaler, stayed
 from ggml_magic.device.contract import Rows
 from ggml_magic.model.graph import SIGNATURE
 from ggml_magic.model.training import tensorflow
@@ -77,7 +77,8 @@ def _split(saved_model: str, converter: Any, rows: Rows, step: int) -> bytes:
     One scale for a raw row is as coarse as its widest feature: 4 hPa, and so 4 degrees
     (RUNTIMES 3, PEERS 0.2). TensorFlow's selective quantisation leaves named tensors alone.
     """
-    names = scaler(bytes(_converter(saved_model).convert()))
+    full = bytes(_converter(saved_model).convert())
+    names = scaler(full)
     if not names:
         raise NothingToSplitError("there is nothing to split: no scaler stands before the weights")
     debug = tensorflow().lite.experimental
@@ -89,6 +90,6 @@ def _split(saved_model: str, converter: Any, rows: Rows, step: int) -> bytes:
             debug_options=options,
         )
         made = bytes(debugger.get_nondebug_quantized_model())
-    if not stayed_float(made, names):
-        raise NothingToSplitError("the converter did not leave the scaler in float")
+    if not stayed(made, full, names):
+        raise NothingToSplitError("the converter did not leave the scaler as it is")
     return made

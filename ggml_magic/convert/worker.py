@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import shlex
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -142,5 +143,8 @@ def source_outputs(
         said = last_line(log) if outcome.ended else ""
         why += f"; its last words: {said}" if said else ""
         raise ConversionError(
-            f"the SavedModel of {model.name} could not be run", why, f"cat {log}", log=str(log)
+            f"the SavedModel of {model.name} could not be run",
+            why,
+            f"cat {shlex.quote(str(log))}",
+            log=str(log),
         )

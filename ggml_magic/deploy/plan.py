@@ -50,7 +50,8 @@ class Plan(Presented):
     """What a deployment would change on a target.
 
     ``devices`` are the things it concerns, ``unseen`` those of them on which no core ever
-    reported; ``base_deployment`` is what it starts from; ``document`` is what would be sent.
+    reported; ``base_deployment`` is what it starts from; ``document`` is what would be sent;
+    ``forced`` is why the bundle was packaged although its proof failed.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Plan(Presented):
     unseen: tuple[str, ...]
     base_deployment: str | None
     document: DeploymentDocument
+    forced: str | None = None
 
     @property
     def empty(self) -> bool:
@@ -83,7 +85,7 @@ class Plan(Presented):
         return Card(
             f"{self.name} → {self.target} on {self.cloud}",
             facts=(("devices", _devices(self.devices)),),
-            columns=("", "component", "version", "", "configuration"),
+            columns=("", "component", "version", "change", "configuration"),
             rows=rows,
             notes=self._notes(),
         )
@@ -92,6 +94,8 @@ class Plan(Presented):
         notes = []
         if self.empty:
             notes.append("nothing would change")
+        if self.forced is not None:
+            notes.append(f"its proof FAILED; packaged all the same, because: {self.forced}")
         for device in self.unseen[:MOST_DEVICES]:
             notes.append(f"no core device has ever reported as {device}: it would stay queued")
         return tuple(notes)
@@ -123,6 +127,7 @@ def plan(cloud: Cloud, bundle: Bundle, target: Target, remove: Collection[str] =
         unseen=_unseen(cloud, devices),
         base_deployment=base.id if base else None,
         document=document,
+        forced=bundle.forced,
     )
 
 

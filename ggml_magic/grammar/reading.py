@@ -12,6 +12,9 @@ from ggml_magic.grammar.help import HELP, MAGIC, Help, overview, usage
 from ggml_magic.grammar.table import VERBS
 from ggml_magic.grammar.verb import Argument, Call, Kind, Look, Verb
 
+# a value that cannot end here
+OPEN = (">=", "argmax")
+
 
 def split(line: str) -> list[str]:
     """A line as words, with a shell's quotes; raises ``GrammarError`` for a stray one."""
@@ -112,14 +115,32 @@ def _values(verb: Verb, words: Sequence[str], look: Look) -> dict[str, Any]:
     values: dict[str, Any] = {}
     places = list(verb.positional)
     rest = list(words)
+    before: tuple[Argument, Any] | None = None
     while rest:
         word = rest.pop(0)
         if word.startswith("--"):
-            argument, value = _option(verb, word, rest, look)
+            argument, value = before = _option(verb, word, rest, look)
         else:
+            _check_quoted(verb, before, word)
             argument, value = _place(verb, word, places, look)
+            before = None
         _keep(verb, values, argument, value)
     return values
+
+
+def _check_quoted(verb: Verb, before: tuple[Argument, Any] | None, word: str) -> None:
+    """Refuse a word after an option's value that looks like the rest of that value."""
+    if before is None:
+        return
+    argument, value = before
+    goes_on = word in argument.words or value in OPEN or str(value).endswith(",")
+    if argument.kind is not Kind.TEXT or not goes_on:
+        return
+    raise _refusal(
+        verb,
+        f"{argument.option} was given more than one word",
+        f'a value with blanks stands in quotes: {argument.option} "{value} {word}"',
+    )
 
 
 def _keep(verb: Verb, values: dict[str, Any], argument: Argument, value: Any) -> None:

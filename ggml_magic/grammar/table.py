@@ -111,6 +111,7 @@ VERBS: Mapping[str, Verb] = {
                     'what the outputs mean: ">= 0.5", "argmax a,b,c" or "value within 0.5"',
                     shown="RULE",
                     default=">= 0.5",
+                    words=("within",),
                 ),
                 Argument(
                     "missing",

@@ -25,7 +25,8 @@ class Kind(Enum):
 class Argument:
     """One argument: ``name`` is the function's parameter, ``--name`` the option.
 
-    A positional one that may come ``many`` times is the function's ``*name``.
+    A positional one that may come ``many`` times is the function's ``*name``. ``words`` are those
+    that only a value in quotes can hold, where somebody forgot the quotes.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Argument:
     required: bool = False
     many: bool = False
     default: object = None
+    words: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
 
     @property

@@ -238,7 +238,7 @@ def _store(workspace: Workspace, described: _Described, rows: Rows) -> None:
     if kept is None:
         with whole_folder(folder) as aside:
             _write(aside, described, rows)
-    elif kept["provenance"]["data_sha256"] != described.provenance.data_sha256:
+    elif not described.provenance.same_but_created(kept["provenance"]):
         write_json(folder / MODEL_FILE, {**kept, "provenance": asdict(described.provenance)})
     write_json(folder.parent / MODEL_FILE, {"current": described.sha256})
 

@@ -9,6 +9,8 @@ from typing import Any
 from ggml_magic.errors import UnsupportedStageError
 
 SERVING = "serving_default"
+# What TensorFlow says of a function whose object is gone: it holds its variables weakly.
+LOST = "referencing variables which have been deleted"
 
 
 def holds_a_function(stage: object) -> bool:
@@ -55,9 +57,27 @@ def _only(stage: Any, found: dict[str, Any], noun: str) -> Any:
     raise UnsupportedStageError(
         f"the module {kind} has {len(found)} of kind {noun}: {names}",
         "a stage is one of them",
-        f"give one as the stage, for example module.{sorted(found)[0]}"
-        if noun == "tf.function"
-        else f"give one as the stage: module.signatures[{sorted(found)[0]!r}]",
+        f"give one as the stage, and keep the module in a variable: stage = {_named(found, noun)}",
+    )
+
+
+def _named(found: dict[str, Any], noun: str) -> str:
+    first = min(found)
+    return f"module.{first}" if noun == "tf.function" else f"module.signatures[{first!r}]"
+
+
+def has_lost_its_variables(error: Exception) -> bool:
+    """Whether a function was called that outlived the model that it came from."""
+    return LOST in str(error)
+
+
+def lost(title: str) -> UnsupportedStageError:
+    """The error for such a stage: nothing can bring its variables back."""
+    return UnsupportedStageError(
+        f"{title} has lost its variables",
+        "the model that it is of is in no variable, and a function alone does not keep them",
+        "module = tf.saved_model.load(FOLDER), kept as long as its function; or give module "
+        "itself or FOLDER as the stage",
     )
 
 
@@ -82,7 +102,7 @@ def _of_signature(stage: Any, chosen: Any) -> Callable[[Any], Any]:
         )
     ((name, specification),) = names.items()
 
-    # the module is held too: a signature alone does not keep its variables (RUNTIMES 1)
+    # a module is held too: a signature alone does not keep its variables (RUNTIMES 1)
     def call(values: Any, _held: Any = stage) -> Any:
         tf = sys.modules["tensorflow"]
         return chosen(**{name: tf.cast(values, specification.dtype)})

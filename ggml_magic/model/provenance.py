@@ -7,7 +7,8 @@ import os
 import platform
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,10 @@ class Provenance:
     tf_keras: str | None = None
     scikit_learn: str | None = None
     notebook: str | None = None
+
+    def same_but_created(self, stored: Mapping[str, object]) -> bool:
+        """Whether a stored provenance tells the same, at whatever time."""
+        return asdict(self) == {**stored, "created": self.created}
 
 
 def gathered(stages: tuple[Any, ...], rows: Rows, answers: Any, model_sha256: str) -> Provenance:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,10 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ggml_magic.errors import UnsupportedStageError
-from ggml_magic.model.training import tensorflow
+from ggml_magic.model import flatfile
 
-MAGIC = b"TFL3"  # at the fifth byte of each .tflite
-SCHEMA = "tensorflow.lite.python.schema_py_generated"
 FLOAT32 = "FLOAT32"
 CONSTANTS: Mapping[str, Any] = {FLOAT32: np.float32, "INT32": np.int32, "INT64": np.int64}
 LARGEST_BYTES = 2 << 30  # what a flatbuffer can hold
@@ -90,10 +87,10 @@ def open_ready(path: Path) -> ReadyFile:
     if path.stat().st_size >= LARGEST_BYTES:
         raise _unreadable(path, f"it has more than {LARGEST_BYTES:,} bytes")
     content = path.read_bytes()
-    if content[4:8] != MAGIC:
-        raise _unreadable(path, f"it does not begin as one does, with {MAGIC.decode()}")
-    tensorflow()
-    schema = importlib.import_module(SCHEMA)
+    if not flatfile.is_marked(content):
+        mark = flatfile.MARK.decode()
+        raise _unreadable(path, f"it does not begin as one does, with {mark}")
+    schema = flatfile.schema()
     try:
         read = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
         inputs, outputs = list(read.subgraphs[0].inputs), list(read.subgraphs[0].outputs)
@@ -116,7 +113,7 @@ def _unreadable(path: Path, why: str) -> UnsupportedStageError:
 
 
 def _tensors(schema: Any, read: Any) -> tuple[Tensor, ...]:
-    names = {v: k for k, v in vars(schema.TensorType).items() if not k.startswith("_")}
+    names = flatfile.names(schema.TensorType)
     return tuple(
         Tensor(
             bytes(tensor.name or b"").decode("utf-8", "replace"),
@@ -145,13 +142,13 @@ def _data(dtype: str, tensor: Any, content: Any) -> npt.NDArray[Any] | None:
 
 
 def _operators(schema: Any, read: Any) -> tuple[Operator, ...]:
-    names = {v: k for k, v in vars(schema.BuiltinOperator).items() if not k.startswith("_")}
+    names = flatfile.names(schema.BuiltinOperator)
     found = []
     for operator in read.subgraphs[0].operators or ():
         code = read.operatorCodes[operator.opcodeIndex]
-        name = names[max(code.builtinCode, code.deprecatedBuiltinCode)]
-        if name == "CUSTOM":
-            name = f"CUSTOM {bytes(code.customCode or b'').decode('utf-8', 'replace')}"
+        name = names[flatfile.builtin(code.builtinCode, code.deprecatedBuiltinCode)]
+        if name == flatfile.CUSTOM:
+            name = f"{name} {bytes(code.customCode or b'').decode('utf-8', 'replace')}"
         inputs, outputs = tuple(_listed(operator.inputs)), tuple(_listed(operator.outputs))
         found.append(Operator(name, inputs, outputs, operator.builtinOptions))
     return tuple(found)

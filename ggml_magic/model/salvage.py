@@ -2,7 +2,10 @@
 
 A SavedModel holds its computation twice: as Python objects and as a plain graph beside a
 checkpoint. The objects of a Keras model that was saved with its optimiser by TensorFlow 2.1 fail
-today (``'_UserObject' object has no attribute 'add_slot'``); the graph does not.
+today (``'_UserObject' object has no attribute 'add_slot'``); the graph does not. Where
+``tf_keras`` is installed, TensorFlow imports it for the optimiser and the objects do load: then
+nothing is salvaged, and the model's sha256 is another one, because the graph holds variables
+where a salvaged one holds constants.
 """
 
 from __future__ import annotations

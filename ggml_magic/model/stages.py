@@ -147,6 +147,8 @@ def _traced(stage: Any, values: Any) -> Any:
             "a function of numpy that works on whole columns, or one of TensorFlow operations",
         ) from error
     except Exception as error:  # whatever the user's own code raises becomes one sentence
+        if modules.has_lost_its_variables(error):
+            raise modules.lost(title) from error
         raise UnsupportedStageError(
             f"{title} cannot be taken into a graph",
             _reason(error),
@@ -246,14 +248,19 @@ def _title(stage: Any) -> str:
 
 def _name(stage: Any) -> str:
     name = getattr(stage, "name", None) or getattr(stage, "__name__", "")
-    return "" if name == "<lambda>" else str(name)
+    # a signature's is bytes, with a number that is another in each process
+    return name if isinstance(name, str) and name != "<lambda>" else ""
 
 
 def _step(stage: Any, inputs: int, outputs: int) -> Step:
     if _is_plain(stage) or scikit.is_estimator(stage):
         return Step(type(stage).__name__, _name(stage), inputs, outputs, None)
-    weights: Any = getattr(stage, "weights", None) or getattr(stage, "variables", ())
-    parameters = sum(int(np.prod(weight.shape)) for weight in weights)
+    # weights are Keras' name for them; of another module it may be any attribute of its own
+    named = "variables" if networks.package(stage) is None else "weights"
+    weights: Any = getattr(stage, named, ())
+    parameters = None
+    if isinstance(weights, (list, tuple)) and all(hasattr(one, "shape") for one in weights):
+        parameters = sum(int(np.prod(weight.shape)) for weight in weights)
     return Step(type(stage).__name__, _name(stage), inputs, outputs, parameters)
 
 

@@ -49,26 +49,31 @@ def run(
     """
     from IPython.display import display
 
-    from ggml_magic.errors import GateError
+    from ggml_magic.errors import GateError, GgmlError
     from ggml_magic.grammar import help as helps
     from ggml_magic.grammar import reading
     from ggml_magic.grammar.verb import Call
     from ggml_magic.notebook.names import Names
+    from ggml_magic.notebook.remedies import REMEDIES
     from ggml_magic.verbs.public import function
 
     names = Names({**shell.user_ns, **local_names})
     # a closing semicolon is IPython's own sign for "show nothing"
     line = line.rstrip().removesuffix(";")
     names.check_expanded(line)
-    call = reading.read(reading.split(line), helps.MAGIC, names.look, cell)
+    words = reading.split(line)
+    call = reading.read(words, helps.MAGIC, names.look, cell)
     if not isinstance(call, Call):
         return call
+    model = str(call.values.get("name", ""))
+    REMEDIES.remember(words, model)
     try:
         if call.values.get("watch"):
             return _watched(shell, call)
         return call.on(function(call.verb.name))
-    except GateError as error:
-        if error.report is not None:
+    except GgmlError as error:
+        REMEDIES.complete(error, model)
+        if isinstance(error, GateError) and error.report is not None:
             # what failed, row by row, stays in the cell above the one sentence
             display(error.report)  # type: ignore[no-untyped-call]  # IPython leaves it so
         raise

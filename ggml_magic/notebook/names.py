@@ -34,10 +34,17 @@ class Names:
             return _code(argument, text)
         if argument.kind is Kind.DATA and text.endswith(FILES):
             return _file(text)
-        named = text.partition(".")[0] in self.values
-        if argument.kind is Kind.STAGE and not named and is_place(text):
+        if argument.kind is Kind.STAGE and not self._is_named(text) and is_place(text):
             return text
         return self.find(text)
+
+    def _is_named(self, text: str) -> bool:
+        """Whether a word has a value here; ``net.keras`` beside a variable ``net`` has none."""
+        try:
+            self.find(text)
+        except UnknownNameError:
+            return False
+        return True
 
     def find(self, text: str) -> object:
         """An object by name, or by name and attributes (``parts.test``)."""

@@ -103,13 +103,16 @@ class Predictions(Presented):
                 _shown(p.prediction),
                 _shown(p.probability),
                 p.error or "",
+                p.version,
             )
             for p in self.items[-SHOWN:]
         )
         shown = f"the last {SHOWN} are shown" if len(self) > SHOWN else ""
         return Card(
             f"{plural(len(self), 'prediction')} of {self.name} on thing/{self.thing}, {self.cloud}",
-            columns=("at (UTC)", *names, "prediction", "probability", "error") if rows else (),
+            columns=("at (UTC)", *names, "prediction", "probability", "error", "version")
+            if rows
+            else (),
             rows=rows,
             notes=(shown,) if shown else (),
         )

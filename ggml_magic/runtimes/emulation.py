@@ -25,10 +25,9 @@ from ggml_magic.presentation import plural, size
 from ggml_magic.runtimes import debian, known_answer, wheels
 from ggml_magic.runtimes import runtime as runtimes
 from ggml_magic.runtimes.kinds import Runtime
-from ggml_magic.runtimes.machines import GLIBC, MACHINES, PYTHON, SUITE, Machine
+from ggml_magic.runtimes.machines import GLIBC, MACHINES, NATIVE, PYTHON, SUITE, Machine
 from ggml_magic.workspace import telling_of_a_full_disk, whole_folder, write_json
 
-NATIVE = "native"
 REMEDY = "ggml doctor --fix emulation"
 OLDEST_QEMU = (10, 0)
 # Debian 12's own is 7.2. Its packages of 10 are linked statically, so they run on any Linux.
@@ -36,7 +35,6 @@ QEMU_PACKAGE = "qemu-user"
 QEMU_SUITES = ("trixie", "bookworm-backports")
 QEMU_BYTES = 71_100_000  # the package holds every emulator; two are kept
 PROBE_SECONDS = 30
-
 
 ARCHITECTURES = (NATIVE, *MACHINES)
 

@@ -9,28 +9,21 @@ answers of ai-edge-litert 2.3.0 on x86-64.
 from __future__ import annotations
 
 import hashlib
-import json
-import signal
-import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
-from ggml_magic.device.environment import clean_environment
-from ggml_magic.device.measure import Task
 from ggml_magic.errors import EdgeRuntimeError
-from ggml_magic.runtimes.kinds import ADAPTERS, Runtime
-from ggml_magic.runtimes.runs import BOOT, QUIET
+from ggml_magic.runtimes.kinds import Runtime
+from ggml_magic.runtimes.runs import Rows, start_under
 
 FOLDER = Path(__file__).with_name("selftest")
 ROWS = FOLDER / "rows.npy"
 # float32 differs by 7.6e-6 at most on armv7l; int8 by 10 steps of 1/256 between runtime versions
 # (of this network, over 20,000 rows), while the wrong emulator was 187 steps off (RUNTIMES 5)
 TOLERANCES = {"float32": 2e-5, "int8": 16 / 256}
-SECONDS = 120.0
 
 
 def examine(argv: Sequence[str], variables: Mapping[str, str], runtime: Runtime, who: str) -> None:
@@ -61,40 +54,16 @@ def digest() -> str:
 
 def _answers(
     argv: Sequence[str], variables: Mapping[str, str], runtime: Runtime, model: Path, who: str
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    with tempfile.TemporaryDirectory(prefix="ggml-known-") as place:
-        outputs = Path(place) / "outputs.npy"
-        task = Task(
-            adapter=runtime.adapter,
-            module=runtime.module,
-            model=str(model),
-            rows=str(ROWS),
-            outputs=str(outputs),
-            figures=str(Path(place) / "figures.json"),
-            seconds=SECONDS,
-        )
-        folders = ":".join(dict.fromkeys([str(ADAPTERS), str(runtime.adapters)]))
-        done = subprocess.run(
-            [*argv, "-c", BOOT, f"{SECONDS:.6f}", folders, json.dumps(asdict(task))],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            env={**clean_environment(), **QUIET, **variables},
-            check=False,
-        )
-        if done.returncode:
+) -> Rows:
+    with (
+        tempfile.TemporaryDirectory(prefix="ggml-known-") as place,
+        start_under(argv, variables, runtime, model, ROWS, Path(place)) as running,
+    ):
+        try:
+            return np.array(running.wait().outputs)
+        except EdgeRuntimeError as error:
             raise EdgeRuntimeError(
                 f"{who} could not run a known model with {runtime.name} {runtime.version}",
-                _reason(done.returncode, done.stderr),
+                error.why,
                 "ggml doctor --fix emulation",
-            )
-        answers: np.ndarray[tuple[int, ...], np.dtype[np.float32]] = np.load(outputs)
-        return answers
-
-
-def _reason(code: int, output: str) -> str:
-    if code < 0:
-        return f"the emulator died of {signal.Signals(-code).name}"
-    said = [line.strip() for line in output.splitlines() if line.strip()]
-    return said[-1] if said else f"it ended with exit code {code}"
+            ) from error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# this machine itself: what runs without an emulator
+NATIVE = "native"
 # Debian 12: the newest with Python 3.11, which every pinned runtime has wheels for
 SUITE = "bookworm"
 PYTHON = "3.11.2"

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -24,8 +24,8 @@ from ggml_magic.runtimes.environments import environment
 from ggml_magic.runtimes.failures import failure, out_of_memory, starved
 from ggml_magic.runtimes.kinds import ADAPTERS, Runtime
 from ggml_magic.runtimes.limits import Limits
+from ggml_magic.runtimes.machines import NATIVE
 
-NATIVE = "native"
 UNLIMITED = Limits()
 # The folders above the adapters go last on the path: the environment's own packages win over
 # this package's modules of the same name. -I keeps the caller's variables and folder out. The
@@ -118,7 +118,11 @@ class Running:
         folder = Path(self._task.outputs).parent
         files = Path(self._task.model), Path(self._task.rows), folder
         with start(self._runtime, *files, arch=self._arch, limits=limits) as again:
-            return again._process.wait() == 0
+            try:
+                again.wait()
+            except GgmlError:
+                return False
+            return True
 
     def stop(self) -> None:
         """End the process and all that it started, if it still runs."""
@@ -160,6 +164,21 @@ def start(
             "leave --memory out, or --arch",
         )
     argv, variables = _interpreter(runtime, arch)
+    return start_under(argv, variables, runtime, model, rows_file, folder, arch=arch, limits=limits)
+
+
+def start_under(
+    argv: Sequence[str],
+    variables: Mapping[str, str],
+    runtime: Runtime,
+    model: Path,
+    rows_file: Path,
+    folder: Path,
+    *,
+    arch: str = NATIVE,
+    limits: Limits = UNLIMITED,
+) -> Running:
+    """As ``start``, with a Python that is known: what stands before ``-c``, and its variables."""
     place = Path(tempfile.mkdtemp(prefix="edge-", dir=folder)).resolve()
     task = Task(
         adapter=runtime.adapter,

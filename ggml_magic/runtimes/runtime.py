@@ -15,11 +15,13 @@ from ggml_magic.errors import GrammarError
 from ggml_magic.runtimes.environments import Environment, cache_folder, environment, find
 from ggml_magic.runtimes.kinds import PinnedRuntime, Runtime
 from ggml_magic.runtimes.limits import RUN_SECONDS, Limits
+from ggml_magic.runtimes.machines import NATIVE
 from ggml_magic.runtimes.runs import Run, Running, run, start
 
 __all__ = [
     "DEFAULT",
     "GROUP",
+    "NATIVE",
     "RUN_SECONDS",
     "Environment",
     "Limits",

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ggml_magic.device.contract import Decision, Rows
+from ggml_magic.device.contract import Contract, Decision, Rows
+from ggml_magic.model.decide import flipped
 
 Places = npt.NDArray[np.intp]
 Mask = npt.NDArray[np.bool_]
@@ -92,28 +93,6 @@ def compare(
     )
 
 
-def codes(decision: Decision, outputs: Rows) -> npt.NDArray[np.intp]:
-    """The decisions as numbers, shape (N,): 0 or 1 for a threshold, the class's place for argmax.
-
-    As ``Decision.answers`` decides, without a Python object for each row.
-    """
-    if decision.rule == "threshold":
-        reached: Places = (outputs[:, 0] >= np.float32(decision.at)).astype(np.intp)
-        return reached
-    best: Places = outputs.argmax(axis=1)
-    return best
-
-
-def flipped(decision: Decision, source: Rows, edge: Rows, tolerance: float) -> Mask:
-    """Which rows are decided otherwise, shape (N,); see ``model.decide.flipped``."""
-    if decision.rule == "value":
-        with np.errstate(invalid="ignore", over="ignore"):
-            within: Mask = np.abs(edge[:, 0] - source[:, 0]) <= tolerance
-        return ~within
-    different: Mask = codes(decision, source) != codes(decision, edge)
-    return different
-
-
 def differences(source: Rows, edge: Rows) -> Rows:
     """Absolute differences (N, K), float32; infinite where one is no number."""
     with np.errstate(invalid="ignore", over="ignore"):
@@ -144,6 +123,18 @@ def peak(outputs: Rows) -> float:
         values = np.asarray(outputs[part])
         largest = max(largest, _peak(values, np.isfinite(values)))
     return largest
+
+
+def outside(contract: Contract, rows: Rows) -> tuple[float, dict[str, float]]:
+    """The share of rows with a value outside the training range, and that of each feature."""
+    strange, by_feature = 0, np.zeros(len(contract.features), dtype=np.int64)
+    for part in chunks(len(rows)):
+        # a feature after the other: numpy is slow along an axis of a few
+        beyond = np.ascontiguousarray(contract.outside(rows[part]).T)
+        by_feature += np.count_nonzero(beyond, axis=1)
+        strange += int(np.count_nonzero(beyond.any(axis=0)))
+    shares = (by_feature / len(rows)).tolist()
+    return strange / len(rows), dict(zip(contract.names, shares, strict=True))
 
 
 def _peak(values: Rows, finite: Mask) -> float:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from ggml_magic.convert.scaler import MOVES
 from ggml_magic.device.contract import Rows
 from ggml_magic.model.decide import flipped
 from ggml_magic.presentation import plural
@@ -20,6 +22,9 @@ from ggml_magic.validate.hypotheses import (
     of_the_outputs,
 )
 from ggml_magic.validate.question import Question, Suspect
+
+if TYPE_CHECKING:
+    from ggml_magic.model.scaling import Scaling
 
 # A file of a large network must not be asked millions of rows to explain a failure: 60
 # hypotheses about 2,000 rows of the rain network take 1 ms in batches (RUNTIMES 3).
@@ -37,6 +42,9 @@ DISTANCE_LEFT = 0.2
 # that is too narrow narrows the network's inside too: measured on the rain network, 23% to 43%
 # of the flips stay.
 CUT_OFF_LEFT = 0.5
+# What a converter makes of a scaler, which is a factor and a constant for each feature.
+FACTORS = frozenset(("MUL", "DIV"))
+CONSTANTS = frozenset(("ADD", "SUB"))
 # Two causes within this factor, or within float32's rounding, explain the same.
 TIE = 2.0
 ROUNDING = 1e-5
@@ -80,8 +88,6 @@ class Disagreement:
 
     def cuts(self) -> list[Hypothesis]:
         """That the file's quantised input cuts values off, where it can."""
-        if self.question.input_range is None:
-            return []
         return changing(list(_cut_offs(self.question)), self.rows)
 
     def by_file(self, edges: Sequence[Rows]) -> list[_Verdict]:
@@ -188,8 +194,7 @@ def split(question: Question) -> Disagreement | None:
 def _bad(question: Question, source: Rows, edge: Rows, noun: str) -> Mask:
     """Which rows disagree: decided otherwise, or with outputs beyond the tolerance."""
     if noun == "flip":
-        with np.errstate(invalid="ignore"):
-            return flipped(question.contract.decision, source, edge, question.tolerance)
+        return flipped(question.contract.decision, source, edge, question.tolerance)
     return _apart(source, edge) > question.tolerance
 
 
@@ -207,17 +212,46 @@ def _places(bad: Mask, most: int) -> npt.NDArray[np.intp]:
 
 
 def _cut_offs(question: Question) -> Iterator[Hypothesis]:
-    """The quantised range as one of raw rows, and as one behind the scaler."""
-    low, high = question.input_range or (-np.inf, np.inf)
-    scaling = question.scaling
-    yield _cut_off(question, question.rows, "", lambda rows: rows.clip(low, high))
-    if scaling is not None and all(scaling.scale):
+    """The quantised range as one of raw rows, or behind the scaler where that stands before it.
+
+    Behind anything else nobody knows what the range means for the rows.
+    """
+    if question.input_range is None:
+        return
+    low, high = question.input_range
+    if not question.range_behind:
+        yield _cut_off(question, question.rows, "", lambda rows: rows.clip(low, high))
+        return
+    whole = question.scaling
+    before = None if whole is None else _before(question.range_behind, whole)
+    if before is not None:
         yield _cut_off(
             question,
-            scaling.forward(question.rows),
-            " behind the scaler",
-            lambda rows: scaling.inverse(scaling.forward(rows).clip(low, high)),
+            before.forward(question.rows),
+            " behind the scaler" if before == whole else " inside the scaler",
+            lambda rows: before.inverse(before.forward(rows).clip(low, high)),
         )
+
+
+def _before(operators: Sequence[str], scaling: Scaling) -> Scaling | None:
+    """What these operators do, where they are this scaler or its first half, and nothing else.
+
+    A converter folds the other half into the weights behind it: (x - mean) alone is left of a
+    scaler before a dense layer.
+    """
+    arithmetic = set(operators) - MOVES
+    if not arithmetic <= FACTORS | CONSTANTS or not all(scaling.scale):
+        return None  # a factor of 0 has no way back
+    ones, zeros = (1.0,) * len(scaling.scale), (0.0,) * len(scaling.scale)
+    factors, constants = bool(arithmetic & FACTORS), bool(arithmetic & CONSTANTS)
+    if factors and constants:
+        return scaling
+    if constants and scaling.offset != zeros:
+        first = zip(scaling.offset, scaling.scale, strict=True)
+        return replace(scaling, scale=ones, offset=tuple(o / s for o, s in first))
+    if factors and scaling.scale != ones:
+        return replace(scaling, offset=zeros)
+    return None
 
 
 def _cut_off(question: Question, seen: Rows, where: str, change: Change) -> Hypothesis:

@@ -17,13 +17,14 @@ import numpy as np
 
 from ggml_magic.convert import worker
 from ggml_magic.convert.convert import Conversion
+from ggml_magic.convert.variants import FLOAT32
 from ggml_magic.device.contract import Rows
-from ggml_magic.errors import EdgeRuntimeError, NotYetError
-from ggml_magic.model.graph import PARITY_BOUND
+from ggml_magic.errors import EdgeRuntimeError
 from ggml_magic.model.model import SAVED_MODEL, EdgeModel
 from ggml_magic.model.stages import answers
+from ggml_magic.model.unchanged import check_unchanged
 from ggml_magic.runtimes import runtime as runtimes
-from ggml_magic.validate.golden import corners
+from ggml_magic.validate.golden import extras
 from ggml_magic.workspace import telling_of_a_full_disk
 
 FLOAT32_LITTLE = {"descr": "<f4", "fortran_order": False}
@@ -60,6 +61,19 @@ class Subject:
         return SAVED_MODEL if self.is_source else self.conversion.chosen
 
     @property
+    def rounds_as(self) -> str:
+        """The variant whose rounding it has; a SavedModel is float32 throughout."""
+        return FLOAT32 if self.is_source else self.variant
+
+    @property
+    def input_shape(self) -> tuple[int, ...] | None:
+        """The shape that the file states for its input, -1 any number; None if it is not known."""
+        static = self.conversion.candidate.static
+        if self.is_source or static is None or not static.inputs:
+            return None
+        return static.inputs[0].shape
+
+    @property
     def size(self) -> int:
         """The bytes of what runs."""
         if not self.is_source:
@@ -71,13 +85,15 @@ class Subject:
 class Evidence:
     """Rows (N, F) with the source's and the edge's outputs (N, K), memory-mapped.
 
-    ``corner_outputs`` are the edge's to ``golden.corners``; ``run`` holds its figures.
+    ``extra_outputs`` are the edge's to ``extra``, the rows of ``golden.extras``; ``run`` holds its
+    figures.
     """
 
     rows: Rows
     source: Rows
     edge: Rows
-    corner_outputs: Rows
+    extra: Rows
+    extra_outputs: Rows
     run: runtimes.Run
 
 
@@ -89,7 +105,7 @@ def gathered(subject: Subject, rows: Rows) -> Iterator[Evidence]:
     ``NotYetError`` where the notebook's model has changed since it was described.
     """
     model, count = subject.model, len(rows)
-    extra = corners(model.contract)
+    extra = extras(model.contract, model.sample()[0])
     with tempfile.TemporaryDirectory(prefix="ggml-validate-", dir=model.folder) as name:
         folder = Path(name)
         rows_file = folder / "rows.npy"
@@ -112,7 +128,8 @@ def gathered(subject: Subject, rows: Rows) -> Iterator[Evidence]:
                 f"the notebook's model answers with {(count, wanted[1])}",
                 f"%ggml convert {model.name} --quantize none",
             )
-        yield Evidence(rows, source, run.outputs[:count], run.outputs[count:], run)
+        edge, extra_outputs = run.outputs[:count], run.outputs[count:]
+        yield Evidence(rows, source, edge, extra, extra_outputs, run)
 
 
 def source_answers(model: EdgeModel, rows: Rows) -> Rows:
@@ -144,21 +161,9 @@ def _source(model: EdgeModel, rows: Rows, rows_file: Path, outputs_file: Path) -
         worker.source_outputs(model, rows_file, outputs_file)
         stored: Rows = np.load(outputs_file, mmap_mode="r")
         return stored[: len(rows)]
-    _check_unchanged(model)
+    check_unchanged(model)
     shape = (len(rows), model.contract.decision.outputs_needed())
     outputs: Rows = np.lib.format.open_memmap(
         outputs_file, mode="w+", dtype=np.float32, shape=shape
     )
     return answers(model.stages, rows, out=outputs)
-
-
-def _check_unchanged(model: EdgeModel) -> None:
-    sample, described = model.sample()
-    now = answers(model.stages, sample)
-    moved = np.abs(now - described) / np.maximum(1.0, np.abs(described))
-    if not float(moved.max()) <= PARITY_BOUND:  # so that NaN fails too
-        raise NotYetError(
-            f"the stages of {model.name} have changed since they were described",
-            "they were trained on, and the converted file holds the old weights",
-            f"run the cell of %ggml model {model.name} again, then %ggml convert {model.name}",
-        )

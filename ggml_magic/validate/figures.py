@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ggml_magic.presentation import size
+from ggml_magic.presentation import plural, size
 from ggml_magic.validate.compare import DISTINCT_CAP
 from ggml_magic.validate.report import MEGABYTE, VALUE, amount
 
@@ -103,6 +103,12 @@ def _flips(report: Report) -> Iterator[Figure]:
         percent(report.flip_share),
         "The same as a share of all rows.",
     )
+    yield Figure(
+        "rows",
+        report.rows,
+        f"{report.rows:,}",
+        report.caution or "So many rows both sides answered: the figures are of all of them.",
+    )
 
 
 def _differences(report: Report) -> Iterator[Figure]:
@@ -156,14 +162,33 @@ def _rows(report: Report) -> Iterator[Figure]:
                 f"{percent(share)} of the rows",
                 f"In these rows {name} is below or above all that training saw of it.",
             )
-    shape = f"({report.features},) as (1, {report.features})"
-    yield Figure(
-        "shape",
-        f"(N, {report.features}) to (N, {report.outputs})",
-        f"(N, {report.features}) to (N, {report.outputs})",
-        f"Rows go in and answers come out as tables; one reading is {shape}, and never "
-        f"({report.features},) alone.",
-    )
+    yield _shape(report)
+
+
+def _shape(report: Report) -> Figure:
+    """What the file states for its input, and how this run's single rows went in."""
+    rows = "N" if report.input_shape is None else _dimension(report.input_shape[0])
+    said = f"({rows}, {report.features}) to ({rows}, {report.outputs})"
+    if report.input_shape is None:
+        takes = "What ran states no number of rows"
+    elif rows == "N":
+        takes = "The file takes any number of rows"
+    else:
+        takes = f"The file takes {plural(int(rows), 'row')} at a time, no more and no fewer"
+    if report.latency is None:
+        single = "single rows were not looked at, since the processor is emulated"
+    elif rows in ("N", "1"):
+        single = (
+            f"in this run single rows went in as (1, {report.features}), never as "
+            f"({report.features},), and came out as (1, {report.outputs})"
+        )
+    else:
+        single = f"in this run a single row went in {rows} times over, and one answer was taken"
+    return Figure("shape", said, said, f"{takes}; {single}.")
+
+
+def _dimension(length: int) -> str:
+    return "N" if length < 0 else str(length)
 
 
 def _task(report: Report) -> Iterator[Figure]:

@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from ggml_magic.device.contract import Contract, Decision, Rows
 from ggml_magic.errors import MissingExtraError
-from ggml_magic.validate.compare import Mask, Places, flipped, margins
+from ggml_magic.model.decide import flipped
+from ggml_magic.validate.compare import Mask, Places, margins
 
 # What a drawing can show; it marks every flip among them.
 DRAWN_ROWS = 600

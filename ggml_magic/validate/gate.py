@@ -8,10 +8,11 @@ from ggml_magic.convert.variants import FLOAT32
 from ggml_magic.errors import GateError, GrammarError
 from ggml_magic.presentation import plural, size
 from ggml_magic.runtimes import runtime as runtimes
+from ggml_magic.runtimes.runtime import NATIVE
 from ggml_magic.validate import kept
 from ggml_magic.validate.compare import Comparison
-from ggml_magic.validate.limits import NATIVE, Limits
-from ggml_magic.validate.report import VALUE, Report, amount, differing
+from ggml_magic.validate.limits import Limits
+from ggml_magic.validate.report import VALUE, Latency, Report, amount, differing
 from ggml_magic.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -64,24 +65,26 @@ def _rounding(compared: Comparison) -> str:
     )
 
 
-def costs_against(limits: Limits, report: Report) -> tuple[str, ...]:
+def costs_against(
+    limits: Limits, bytes_of_file: int, latency: Latency | None, peak_bytes: int | None
+) -> tuple[str, ...]:
     """Why the file costs too much, each reason one clause; none when it does not.
 
-    A figure that was not measured does not pass its limit.
+    A figure that was not measured (None) does not pass its limit.
     """
     reasons = []
     most = limits.latency_p95_microseconds
-    p95 = None if report.latency is None else report.latency.row_p95
+    p95 = None if latency is None else latency.row_p95
     if most is not None and not (p95 is not None and p95 <= most):
         took = "was not measured" if p95 is None else f"takes {amount(p95, 3)} µs"
         reasons.append(f"a row {took} (95%), and {amount(most, 3)} µs is allowed")
-    memory, held = limits.memory_bytes, report.peak_bytes
+    memory, held = limits.memory_bytes, peak_bytes
     if memory is not None and not (held is not None and held <= memory):
         took = "was not measured" if held is None else f"is {size(held)}"
         reasons.append(f"its memory {took}, and {size(memory)} is allowed")
-    if limits.size_bytes is not None and report.size > limits.size_bytes:
+    if limits.size_bytes is not None and bytes_of_file > limits.size_bytes:
         allowed = size(limits.size_bytes)
-        reasons.append(f"the file has {size(report.size)}, and {allowed} is allowed")
+        reasons.append(f"the file has {size(bytes_of_file)}, and {allowed} is allowed")
     return tuple(reasons)
 
 

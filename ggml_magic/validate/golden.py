@@ -8,10 +8,14 @@ from typing import Any
 import numpy as np
 
 from ggml_magic.device.contract import Contract, Decision, Rows
-from ggml_magic.validate.compare import CHUNK_ROWS, Places, chunks, codes, margins
+from ggml_magic.model.decide import codes
+from ggml_magic.validate.compare import CHUNK_ROWS, Places, chunks, margins
 
 # At least 50 are wanted; 64 leave room for those that two reasons choose.
 GOLDEN_ROWS = 64
+# Rows of the model's own sample stand in where few rows were given: more than are needed, since
+# those near the boundary are left out.
+SPARE_ROWS = 2 * GOLDEN_ROWS
 NEAREST = 16
 OF_EACH_ANSWER = 8
 # A runtime's quantised answer is another version's two steps (RUNTIMES 5).
@@ -48,11 +52,17 @@ def corners(contract: Contract) -> Rows:
     return found
 
 
+def extras(contract: Contract, sample: Rows) -> Rows:
+    """Rows (E, F) that run beside the given ones: the corners, then spaced ones of the sample."""
+    return np.concatenate([corners(contract), sample[_spaced(len(sample), SPARE_ROWS)]])
+
+
 def golden(
     contract: Contract,
     rows: Rows,
     edge: Rows,
-    corner_outputs: Rows,
+    extra: Rows,
+    extra_outputs: Rows,
     *,
     tolerance: float,
     rounding: float,
@@ -60,26 +70,42 @@ def golden(
     """Rows (M, F) with the outputs (M, K) that the proven file gave, as JSON values.
 
     Chosen are the extremes of each feature, rows of each answer, rows near the boundary of the
-    decision, evenly spaced ones up to ``GOLDEN_ROWS``, and the contract's corners.
-    ``corner_outputs`` are the file's to ``corners``. ``tolerance`` is what a device's output may
+    decision, evenly spaced ones up to ``GOLDEN_ROWS``, and the contract's corners; where these
+    are fewer than ``GOLDEN_ROWS``, rows of the model's sample too. Each row is there once.
+    ``extra_outputs`` are the file's to ``extras``. ``tolerance`` is what a device's output may
     be off, and ``rounding`` that of float32, whose last bits differ between processors
     (RUNTIMES 5); the tolerance is never below it. None where no output is a number.
     """
     decision = contract.decision
-    unsure = max(rounding, STEPS_OFF * step(np.asarray(edge[_spaced(len(edge), STEP_ROWS)])))
+    seen = np.concatenate([edge[_spaced(len(edge), STEP_ROWS)], extra_outputs])
+    unsure = max(rounding, STEPS_OFF * step(seen))
     best = best_of(decision, rows, edge, unsure)
-    inputs = np.concatenate([rows[best], corners(contract)])
-    outputs = np.concatenate([edge[best], corner_outputs])
+    inputs = np.concatenate([rows[best], extra])
+    outputs = np.concatenate([edge[best], extra_outputs])
     steady = np.isfinite(outputs).all(axis=1)
     sure = steady & (margins(decision, outputs) > unsure)
-    kept = sure if sure.any() else steady
-    if not kept.any():
+    kept = _each_once(inputs, np.flatnonzero(sure if sure.any() else steady))
+    if not len(kept):
         return None
+    kept = _filled_up(kept, len(best) + len(corners(contract)))
     return {
         "rows": inputs[kept].astype(np.float64).tolist(),
         "outputs": outputs[kept].astype(np.float64).tolist(),
         "tolerance": max(tolerance, rounding),
     }
+
+
+def _each_once(inputs: Rows, places: Places) -> Places:
+    """The places, in order, of rows that no earlier one of them equals."""
+    _, first = np.unique(inputs[places], axis=0, return_index=True)
+    return places[np.sort(first)]
+
+
+def _filled_up(places: Places, wanted: int) -> Places:
+    """All places below ``wanted``, and as many of the spare ones as make ``GOLDEN_ROWS``."""
+    own, spare = places[places < wanted], places[places >= wanted]
+    room = max(GOLDEN_ROWS - len(own), 0)
+    return np.concatenate([own, spare[_spaced(len(spare), room)]])
 
 
 def best_of(

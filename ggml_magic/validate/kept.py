@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ggml_magic.errors import NotYetError
-from ggml_magic.runtimes.runtime import DEFAULT
+from ggml_magic.runtimes.runtime import DEFAULT, NATIVE
 from ggml_magic.validate import flips
-from ggml_magic.validate.limits import NATIVE
 from ggml_magic.validate.report import FORMAT, Report
 from ggml_magic.workspace import read_json, write_bytes, write_json
 

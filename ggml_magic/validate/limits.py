@@ -9,9 +9,7 @@ from dataclasses import dataclass
 
 from ggml_magic.errors import GrammarError
 from ggml_magic.model.flips import FlipLimit, parse_flips
-
-# The architecture of this machine itself; the others are emulated.
-NATIVE = "native"
+from ggml_magic.runtimes.runtime import NATIVE
 
 
 def parse_tolerance(value: float | str | None) -> float | None:

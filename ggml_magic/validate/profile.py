@@ -27,10 +27,11 @@ from ggml_magic.model.model import EdgeModel
 from ggml_magic.model.rows import rows as as_rows
 from ggml_magic.presentation import Card, Presented, plural, size
 from ggml_magic.runtimes import runtime as runtimes
-from ggml_magic.validate.compare import compare
+from ggml_magic.runtimes.runtime import NATIVE
+from ggml_magic.validate import tolerance
+from ggml_magic.validate.compare import compare, peak
 from ggml_magic.validate.evidence import Subject, source_answers
 from ggml_magic.validate.flips import pandas
-from ggml_magic.validate.limits import NATIVE
 from ggml_magic.validate.task import Answers, task
 from ggml_magic.workspace import Workspace, read_json, write_json
 
@@ -279,7 +280,8 @@ class _Bench:
 
     def _measured(self, subject: Subject, line: Line, run: runtimes.Run) -> Line:
         decision = self.model.contract.decision
-        compared = compare(decision, self.source, run.outputs, self._tolerance(subject))
+        allowed = tolerance.allowed(decision, subject.rounds_as, peak(self.source))
+        compared = compare(decision, self.source, run.outputs, allowed)
         batch, seconds = run.batch_rows, run.batch_microseconds_p50
         line = replace(
             line,
@@ -295,13 +297,6 @@ class _Bench:
             return line
         figures = task(decision, self.source, run.outputs, self.labels)
         return replace(line, accuracy=figures.accuracy, mean_abs_error=figures.mean_abs_error)
-
-    def _tolerance(self, subject: Subject) -> float:
-        decision = self.model.contract.decision
-        if decision.rule == "value" and decision.tolerance is not None:
-            return decision.tolerance
-        variant = FLOAT32 if subject.is_source else subject.variant
-        return conversions.tolerance(variant, self.source)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ class Question:
 
     ``answers`` runs the edge file and ``sources`` the notebook's model; each is called at most
     once. ``labels`` are N answers of the decision or None; ``input_range`` what the first
-    quantised tensor of the input can hold; ``tolerance`` in units of the output; ``name`` is the
+    quantised tensor of the input can hold, and ``range_behind`` the operators before that tensor:
+    with none, the range is one of raw rows. ``tolerance`` in units of the output; ``name`` is the
     model's, for the remedies; ``flips`` how many there are in all, of which these may be a part.
     """
 
@@ -38,6 +39,7 @@ class Question:
     tolerance: float
     name: str = "NAME"
     flips: int | None = None
+    range_behind: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

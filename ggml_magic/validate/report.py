@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from ggml_magic.validate.figures import Figure
 
 FORMAT = 2
+# Fewer rows prove little: where none of so many flips, 3 / 50 = 6% of all others still may (the
+# rule of three, at 95%).
+FEW_ROWS = 50
+RULE_OF_THREE = 3
 # The decision's rule under which there are no decisions to flip, only answers near or far.
 VALUE = "value"
 # A card is read at a glance; the rest is in ``flips``.
@@ -55,7 +59,8 @@ class Report(Presented):
     aarch64, armv7l), ``architecture`` the processor's own name; where it is emulated, latency,
     load time and memory are None, since they would be the emulator's. ``boundary`` is the
     threshold of the decision, if it has one. ``distinct_outputs`` is counted up to 10,000;
-    ``out_of_range`` is the share of rows outside the training range by feature.
+    ``out_of_range`` is the share of rows outside the training range by feature. ``input_shape`` is
+    what the file states for its input, -1 any number; None where it is not known.
     """
 
     name: str
@@ -102,6 +107,7 @@ class Report(Presented):
     latency: Latency | None
     peak_bytes: int | None
     created: str
+    input_shape: tuple[int, ...] | None = None
     flipped: Flips = field(default=NO_FLIPS, compare=False, repr=False)
     points: Sample = field(default=NO_POINTS, compare=False, repr=False)
 
@@ -112,6 +118,22 @@ class Report(Presented):
         said = differing(self.rule, self.flip_count, self.rows, self.tolerance)
         where = f" for {self.arch}, emulated" if self.emulated else ""
         return f"{word}: {said} on {self.runtime} {self.runtime_version}{where}"
+
+    @property
+    def caution(self) -> str:
+        """That a proof rests on few rows, as a sentence; empty where it does not."""
+        if not self.passed or self.rows >= FEW_ROWS:
+            return ""
+        noun, verb = ("answers", "differ") if self.rule == VALUE else ("decisions", "flip")
+        if self.flip_count:  # within its limit; the rule of three is of none
+            others = f"that tells little of all other {noun}"
+        else:
+            share = min(1.0, RULE_OF_THREE / self.rows)
+            others = f"up to {share:.0%} of all other {noun} may still {verb}"
+        return (
+            f"Proven on {plural(self.rows, 'row')} only: {others}, and {FEW_ROWS} rows or more "
+            "would tell more."
+        )
 
     @cached_property
     def flips(self) -> Any:
@@ -172,7 +194,7 @@ class Report(Presented):
 
     def _notes(self, shown: int) -> tuple[str, ...]:
         noun = "answer" if self.rule == VALUE else "flip"
-        notes = []
+        notes = [self.caution] if self.caution else []
         more, left_out = self.flip_count - shown, self.flip_count - len(self.flipped)
         if more:
             notes.append(f"and {plural(more, noun)} more, in .flips")
@@ -213,6 +235,8 @@ class Report(Presented):
         rest["reasons"] = tuple(rest["reasons"])
         rest["suspects"] = tuple(Suspect(**suspect) for suspect in rest["suspects"])
         rest["latency"] = None if rest["latency"] is None else Latency(**rest["latency"])
+        if rest.get("input_shape") is not None:
+            rest["input_shape"] = tuple(rest["input_shape"])
         return cls(**rest, flipped=flipped, points=points)
 
 

@@ -8,17 +8,56 @@ both agree and are wrong (``doubt``): the rows are in another order or unit, or 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from ggml_magic.device.contract import Rows
 from ggml_magic.errors import GgmlError
 from ggml_magic.validate import disagreement, doubt
 from ggml_magic.validate.question import Ask, Question, Suspect
 
-__all__ = ["Question", "Suspect", "find"]
+if TYPE_CHECKING:
+    from ggml_magic.validate.report import Report
+
+__all__ = ["Question", "Suspect", "asked_rows", "find", "is_doubtful"]
 
 MOST_SUSPECTS = 3
+# A cause that explains a failure shows in a few rows, and each is run several times over.
+SUSPECT_ROWS = 2_000
+# Rows are suspected although the proof passes where more than this share of them has a value
+# that training never saw: of rows from training's own days 1% or 2% have one.
+STRANGE_SHARE = 0.5
+
+
+def is_doubtful(report: Report) -> bool:
+    """Whether a cause is worth looking for: wrong answers, useless ones, or strange rows.
+
+    A file that is merely too large or too slow has none.
+    """
+    differs = report.flip_count or report.not_finite or report.distinct_outputs == 1
+    too_far = report.max_abs_diff > report.tolerance
+    wrong = not report.passed and bool(differs or too_far)
+    accuracy, majority = report.accuracy, report.majority
+    useless = accuracy is not None and majority is not None and accuracy <= majority
+    error, baseline = report.mean_abs_error, report.baseline_abs_error
+    useless |= error is not None and baseline is not None and not error < baseline
+    return wrong or useless or report.out_of_range_share > STRANGE_SHARE
+
+
+def asked_rows(flipped: npt.NDArray[np.intp], rows: int) -> npt.NDArray[np.intp]:
+    """The places of at most ``SUSPECT_ROWS`` rows, flipped ones first and half of them at most.
+
+    Where there are no others, flipped ones fill the rest.
+    """
+    others = np.linspace(0, rows - 1, min(rows, SUSPECT_ROWS)).round().astype(np.intp)
+    others = np.setdiff1d(others, flipped)
+    some = max(SUSPECT_ROWS // 2, SUSPECT_ROWS - len(others))
+    first = flipped[np.linspace(0, len(flipped) - 1, min(len(flipped), some)).astype(np.intp)]
+    room = SUSPECT_ROWS - len(first)
+    rest = others[np.linspace(0, len(others) - 1, min(len(others), room)).astype(np.intp)]
+    return np.concatenate([first, rest])
 
 
 def find(question: Question) -> tuple[Suspect, ...]:

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ggml_magic.device.contract import Decision, Rows
-from ggml_magic.validate.compare import chunks, codes
+from ggml_magic.model.decide import codes
+from ggml_magic.validate.compare import chunks
 
 Answers = npt.NDArray[Any]
 TWO_CLASSES = 2

@@ -7,11 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 
 import numpy as np
-import numpy.typing as npt
 
-from ggml_magic.convert.choice import value_tolerance
 from ggml_magic.convert.convert import Conversion
-from ggml_magic.convert.convert import tolerance as variant_tolerance
 from ggml_magic.convert.variants import FLOAT32
 from ggml_magic.device.contract import Contract, Rows
 from ggml_magic.errors import NotYetError
@@ -19,21 +16,19 @@ from ggml_magic.model.labels import labels as as_answers
 from ggml_magic.model.model import EdgeModel
 from ggml_magic.model.rows import rows as as_rows
 from ggml_magic.runtimes import runtime as runtimes
+from ggml_magic.runtimes.runtime import NATIVE
 from ggml_magic.validate import flips, golden, kept, limits, suspects
-from ggml_magic.validate.compare import Comparison, chunks, compare, peak
+from ggml_magic.validate import tolerance as tolerances
+from ggml_magic.validate.compare import Comparison, compare, outside, peak
 from ggml_magic.validate.evidence import Evidence, Subject, gathered, source_answers
 from ggml_magic.validate.gate import costs_against, failed, gate, load, reasons_against
-from ggml_magic.validate.limits import NATIVE, Limits
+from ggml_magic.validate.limits import Limits
 from ggml_magic.validate.question import Question, Suspect
 from ggml_magic.validate.report import Latency, Report
 from ggml_magic.validate.task import Answers, Task, task
 from ggml_magic.workspace import Workspace
 
 __all__ = ["gate", "load", "validate"]
-
-# A cause that explains a failure shows in a few rows, and each is run several times over.
-SUSPECT_ROWS = 2_000
-MOST_ROWS = 0.5
 
 
 def validate(
@@ -109,36 +104,25 @@ class _Proof:
     def contract(self) -> Contract:
         return self.subject.model.contract
 
-    def tolerance(self) -> float:
-        if self.limits.tolerance is not None:
-            return self.limits.tolerance
-        decision, source = self.contract.decision, self.evidence.source
-        usual = self._variant(source)
-        if decision.rule != "value":
-            return usual
-        stated = value_tolerance(decision, _largest(source))
-        return stated if decision.tolerance is not None else min(stated, usual)
-
-    def _variant(self, outputs: Rows, variant: str | None = None) -> float:
-        """How far an output of the variant may be off, from the largest of N outputs alone."""
-        named = variant or (FLOAT32 if self.subject.is_source else self.subject.variant)
-        return variant_tolerance(named, _largest(outputs))
-
     def report(self) -> Report:
-        evidence, tolerance = self.evidence, self.tolerance()
-        decision = self.contract.decision
-        compared = compare(decision, evidence.source, evidence.edge, tolerance)
+        decision, source, edge = self.contract.decision, self.evidence.source, self.evidence.edge
+        bound = tolerances.allowed(
+            decision, self.subject.rounds_as, peak(source), self.limits.tolerance
+        )
+        compared = compare(decision, source, edge, bound)
         figures = Task()
         if self.labels is not None:
-            figures = task(decision, evidence.source, evidence.edge, self.labels)
-        report = self._report(compared, figures, tolerance)
+            figures = task(decision, source, edge, self.labels)
+        run = self.evidence.run
         reasons = (
-            *reasons_against(decision.rule, compared, self.limits, tolerance),
-            *costs_against(self.limits, report),
+            *reasons_against(decision.rule, compared, self.limits, bound),
+            *costs_against(self.limits, self.subject.size, _latency(run), run.peak_bytes),
         )
-        return replace(report, passed=not reasons, reasons=reasons)
+        return self._report(compared, figures, bound, reasons)
 
-    def _report(self, compared: Comparison, figures: Task, tolerance: float) -> Report:
+    def _report(
+        self, compared: Comparison, figures: Task, tolerance: float, reasons: tuple[str, ...]
+    ) -> Report:
         subject, evidence, run = self.subject, self.evidence, self.evidence.run
         decision = self.contract.decision
         out_of_range_share, out_of_range = outside(self.contract, evidence.rows)
@@ -173,14 +157,15 @@ class _Proof:
             max_latency_p95_microseconds=self.limits.latency_p95_microseconds,
             max_memory_bytes=self.limits.memory_bytes,
             max_size_bytes=self.limits.size_bytes,
-            passed=False,
-            reasons=(),
+            passed=not reasons,
+            reasons=reasons,
             suspects=(),
             size=subject.size,
             load_seconds=run.load_seconds,
             latency=_latency(run),
             peak_bytes=run.peak_bytes,
             created=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+            input_shape=subject.input_shape,
             flipped=flips.flips(self.contract, compared.flips, evidence.rows, *sides),
             points=flips.sample(decision, compared.flips, *sides, tolerance),
         )
@@ -190,22 +175,24 @@ class _Proof:
         evidence = self.evidence
         if self.subject.is_source or evidence.run.emulated:
             return None
+        largest = max(peak(evidence.edge), peak(evidence.extra_outputs))
         return golden.golden(
             self.contract,
             evidence.rows,
             evidence.edge,
-            evidence.corner_outputs,
-            tolerance=self._variant(evidence.edge),
-            rounding=self._variant(evidence.edge, FLOAT32),
+            evidence.extra,
+            evidence.extra_outputs,
+            tolerance=tolerances.of_variant(self.subject.rounds_as, largest),
+            rounding=tolerances.of_variant(FLOAT32, largest),
         )
 
     def suspects(self, report: Report) -> tuple[Suspect, ...]:
         """Why it fails, or why the rows themselves are doubtful; none where nothing is wrong."""
-        if not is_doubtful(report):
+        if not suspects.is_doubtful(report):
             return ()
         subject, evidence, model = self.subject, self.evidence, self.subject.model
-        places = asked_rows(report.flipped.rows, report.rows)
-        static = subject.conversion.candidate.static
+        places = suspects.asked_rows(report.flipped.rows, report.rows)
+        static = None if subject.is_source else subject.conversion.candidate.static
         return suspects.find(
             Question(
                 contract=self.contract,
@@ -216,7 +203,8 @@ class _Proof:
                 answers=self._edge_answers,
                 sources=lambda rows: source_answers(model, rows),
                 labels=None if self.labels is None else self.labels[places],
-                input_range=None if static is None or subject.is_source else static.input_range,
+                input_range=None if static is None else static.input_range,
+                range_behind=() if static is None else static.range_behind,
                 tolerance=report.tolerance,
                 name=model.name,
                 flips=report.flip_count,
@@ -228,52 +216,6 @@ class _Proof:
         return runtimes.run(
             subject.runtime, subject.file, rows, arch=subject.arch, limits=subject.limits
         ).outputs
-
-
-def _largest(outputs: Rows) -> Rows:
-    """The largest of N outputs alone, shape (1, 1): all that a tolerance needs of them."""
-    return np.asarray([[peak(outputs)]], dtype=np.float32)
-
-
-def is_doubtful(report: Report) -> bool:
-    """Whether a cause is worth looking for: wrong answers, useless ones, or strange rows.
-
-    A file that is merely too large or too slow has none.
-    """
-    differs = report.flip_count or report.not_finite or report.distinct_outputs == 1
-    too_far = report.max_abs_diff > report.tolerance
-    wrong = not report.passed and bool(differs or too_far)
-    accuracy, majority = report.accuracy, report.majority
-    useless = accuracy is not None and majority is not None and accuracy <= majority
-    error, baseline = report.mean_abs_error, report.baseline_abs_error
-    useless |= error is not None and baseline is not None and not error < baseline
-    return wrong or useless or report.out_of_range_share > MOST_ROWS
-
-
-def asked_rows(flipped: npt.NDArray[np.intp], rows: int) -> npt.NDArray[np.intp]:
-    """The places of at most ``SUSPECT_ROWS`` rows, flipped ones first and half of them at most.
-
-    Where there are no others, flipped ones fill the rest.
-    """
-    others = np.linspace(0, rows - 1, min(rows, SUSPECT_ROWS)).round().astype(np.intp)
-    others = np.setdiff1d(others, flipped)
-    some = max(SUSPECT_ROWS // 2, SUSPECT_ROWS - len(others))
-    first = flipped[np.linspace(0, len(flipped) - 1, min(len(flipped), some)).astype(np.intp)]
-    room = SUSPECT_ROWS - len(first)
-    rest = others[np.linspace(0, len(others) - 1, min(len(others), room)).astype(np.intp)]
-    return np.concatenate([first, rest])
-
-
-def outside(contract: Contract, rows: Rows) -> tuple[float, dict[str, float]]:
-    """The share of rows with a value outside the training range, and that of each feature."""
-    strange, by_feature = 0, np.zeros(len(contract.features), dtype=np.int64)
-    for part in chunks(len(rows)):
-        # a feature after the other: numpy is slow along an axis of a few
-        beyond = np.ascontiguousarray(contract.outside(rows[part]).T)
-        by_feature += np.count_nonzero(beyond, axis=1)
-        strange += int(np.count_nonzero(beyond.any(axis=0)))
-    shares = (by_feature / len(rows)).tolist()
-    return strange / len(rows), dict(zip(contract.names, shares, strict=True))
 
 
 def _latency(run: runtimes.Run) -> Latency | None:

@@ -80,10 +80,12 @@ class Run:
         The proof passed, unless ``force`` gives a reason to go on without.
         """
         from ggml_magic.convert.convert import load
+        from ggml_magic.model.unchanged import check_unchanged
         from ggml_magic.validate.validate import gate
 
         self.forced = force
         model = self.model(name)
+        check_unchanged(model)
         conversion = load(self.workspace, model)
         report = gate(self.workspace, model, conversion, runtime=runtime, force=force)
         return model, conversion, report

@@ -96,8 +96,10 @@ def convert(
     Raises ``NotYetError``, ``ConversionError``, ``ContractError`` for bad ``representative`` rows.
     """
     from ggml_magic.convert.convert import convert as convert_model
+    from ggml_magic.model.unchanged import check_unchanged
 
     edge = run.model(name)
+    check_unchanged(edge)
     conversion = convert_model(
         run.workspace,
         edge,
