@@ -53,7 +53,7 @@ def test_the_name_says_what_is_an_archive(name: str, known: bool) -> None:
 def test_files_and_folders_come_out(pack: Pack, tmp_path: Path) -> None:
     path = pack(tmp_path, {"./1/saved_model.pb": b"a", "1/variables/v.index": b"bb"})
     out = unpack(path, tmp_path / "new")
-    assert out.parent == tmp_path / "new"
+    assert out.parent.parent == tmp_path / "new" and out.name == "m"
     assert (out / "1" / "saved_model.pb").read_bytes() == b"a"
     assert (out / "1" / "variables" / "v.index").read_bytes() == b"bb"
     assert unpack(path, tmp_path / "new") != out

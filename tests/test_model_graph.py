@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,16 @@ import numpy as np
 import pytest
 
 from ggml_magic.errors import UnsupportedStageError
-from ggml_magic.model.graph import OUTPUT, PARITY_BOUND, SIGNATURE, Proof, export, fuse, prove
+from ggml_magic.model.graph import (
+    OUTPUT,
+    PARITY_BOUND,
+    SIGNATURE,
+    STEPPED_BOUND,
+    Proof,
+    export,
+    fuse,
+    prove,
+)
 from ggml_magic.model.training import tensorflow
 
 pytestmark = pytest.mark.real
@@ -108,8 +118,32 @@ def test_the_rounding_of_float32_is_called_that(tf: Any, tmp_path: Path) -> None
 
     export(fuse([standardised], 3), tmp_path)
     with pytest.raises(UnsupportedStageError, match="the rounding of float32") as caught:
-        prove([standardised], tmp_path, times)
-    assert "subtract a constant" in caught.value.remedy
+        prove([standardised], tmp_path, times, ("made", "read", "sent"))
+    assert re.search("subtract a constant from (made|read|sent) before", caught.value.remedy)
+
+
+def test_steps_of_float32_between_the_stages_are_no_other_answer(tf: Any, tmp_path: Path) -> None:
+    from sklearn.preprocessing import StandardScaler
+
+    pressure = np.random.default_rng(0).normal([1013, 12], [8, 2], size=(2000, 2))
+    rows = pressure.astype(np.float32)
+    scaler = StandardScaler().fit(np.log1p(rows))
+    export(fuse([np.log1p, scaler], 2), tmp_path / "two")
+    _, proof = prove([np.log1p, scaler], tmp_path / "two", rows, ("pressure", "wind"))
+    assert PARITY_BOUND < proof.max_abs_diff < STEPPED_BOUND
+
+    def off(x: Any) -> Any:  # as far apart, and not by rounding: what float32 cannot explain
+        return x + (6e-5 if isinstance(x, np.ndarray) else 0.0)
+
+    export(fuse([np.tanh, off], 2), tmp_path / "off")
+    with pytest.raises(UnsupportedStageError, match=r"\(by 6\.\d*e-05, more than 1e-05\)"):
+        prove([np.tanh, off], tmp_path / "off", rows / 1000, ("pressure", "wind"))
+
+
+def test_small_noise_is_no_rounding(tf: Any, tmp_path: Path) -> None:
+    noise = [lambda x: x / 1000.0, lambda x: x + tf.random.uniform((1, 3), -4e-5, 4e-5)]
+    with pytest.raises(UnsupportedStageError, match="something random"):
+        proven(noise, tmp_path)
 
 
 def test_a_scaler_that_lies_is_found_out(tf: Any, tmp_path: Path) -> None:

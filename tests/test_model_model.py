@@ -271,6 +271,40 @@ def test_mistakes_are_one_sentence_and_leave_nothing(
     assert not list((workspace.root / MODELS).rglob("*.*"))
 
 
+TYPOS = """
+import sys
+from pathlib import Path
+import numpy as np
+from ggml_magic.errors import GgmlError
+from ggml_magic.model.model import describe
+from ggml_magic.workspace import Workspace
+old, rows = sys.argv[2], np.ones((9, 3), np.float32)
+for stages, features, inputs, labels in (
+    ([old], "a,b,c", "gone.npy", None),
+    ([old], "a,b,c", rows[:, 0], None),
+    ([old], "a,b", rows, None),
+    ([old], "a,b,c", rows, [1, 0]),
+    ([old], "a,b,c", rows, [7] * 9),
+    ([old, "gone.keras"], "a,b,c", rows, None),
+    ([3], "a,b,c", rows, None),
+):
+    try:
+        describe(Workspace(Path(sys.argv[1])), "rain", stages, features=features, inputs=inputs,
+                 labels=labels)
+    except GgmlError as error:
+        print(error.what, "tensorflow" in sys.modules, sep="|")
+"""
+
+
+@pytest.mark.real
+def test_a_typo_is_told_before_tensorflow_is_loaded(tmp_path: Path) -> None:
+    old = tmp_path / "old.keras"
+    old.write_bytes(b"x")
+    command = [sys.executable, "-c", TYPOS, str(tmp_path / "w"), str(old)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert len(told) == 7 and all(line.endswith("|False") for line in told), told
+
+
 @pytest.mark.real
 def test_a_folder_that_is_not_whole_is_told_and_mended(
     described: Callable[..., EdgeModel], workspace: Workspace

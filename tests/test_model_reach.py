@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ggml_magic.model.reach import reaches
+from ggml_magic.model.reach import calls_python, leaves, reaches
 from ggml_magic.model.training import tensorflow
 
 pytestmark = pytest.mark.real
@@ -46,3 +46,25 @@ def test_values_enter(function: Callable[[Any, Any], Any]) -> None:
 )
 def test_values_do_not_enter_or_leave_the_graph(function: Callable[[Any, Any], Any]) -> None:
     assert not of(function)
+
+
+def doubled(tf: Any, x: Any) -> Any:
+    return tf.py_function(lambda y: y * 2, [x], tf.float32)
+
+
+@pytest.mark.parametrize(
+    ("function", "seen", "anywhere"),
+    [
+        (doubled, True, True),
+        (lambda tf, x: tf.numpy_function(abs, [x], tf.float32) + x, True, True),
+        (lambda tf, x: tf.function(lambda y: doubled(tf, y))(x), False, True),
+        (lambda tf, x: tf.function(lambda y: y + 1.0)(x), False, False),
+    ],
+)
+def test_python_in_a_graph_is_seen(
+    function: Callable[[Any, Any], Any], seen: bool, anywhere: bool
+) -> None:
+    tf = tensorflow()
+    with tf.Graph().as_default() as graph:
+        answer = function(tf, tf.compat.v1.placeholder(tf.float32, (None, 3)))
+        assert (leaves(answer), calls_python(graph)) == (seen, anywhere)

@@ -72,6 +72,21 @@ def test_another_shape() -> None:
     fails([[1, 2, 3], [4]], FeatureMismatchError, "different lengths")
 
 
+def test_one_column_is_never_cut_into_rows() -> None:
+    for values in (np.ones(3000), pd.Series(np.ones(3000))):
+        with pytest.raises(FeatureMismatchError, match=r"shape \(3000,\)") as caught:
+            rows(values, ("wind speed", "humidity"), "X")
+        assert "reshape" not in caught.value.remedy
+        assert 'df[["wind speed", "humidity"]]' in caught.value.remedy
+        assert "np.column_stack([wind_speed, humidity])" in caught.value.remedy
+    with pytest.raises(FeatureMismatchError) as caught:
+        rows([1.0, 2.0, 3.0], NAMES, "X")
+    assert caught.value.remedy == "[X], if it is one row"
+    with pytest.raises(FeatureMismatchError) as caught:
+        rows(np.ones(9), ("humidity",), "X")
+    assert caught.value.remedy == "X.reshape(-1, 1)"
+
+
 def test_columns_of_a_frame() -> None:
     frame = pd.DataFrame({"pressure": [1.0], "temp": [2.0], "humidity": [3.0]})
     fails(frame, FeatureMismatchError, "no column 'temperature'.*pressure, temp, humidity")

@@ -163,6 +163,39 @@ def test_other_estimators_are_refused_and_the_accepted_ones_named(stage: Any, ma
     assert "StandardScaler, MinMaxScaler" in caught.value.why and caught.value.remedy
 
 
+def test_what_predicts_is_replaced_by_a_network_and_not_done_before() -> None:
+    forest = RandomForestClassifier(2)
+    for stage, first in (
+        (forest.fit(ROWS, LABELS), "a Keras network, trained on the same rows"),
+        (make_pipeline(StandardScaler(), forest).fit(ROWS, LABELS), "pipeline[:-1] as the first"),
+    ):
+        with pytest.raises(UnsupportedStageError, match="have no place in the graph") as caught:
+            scikit.check(stage)
+        assert caught.value.remedy.startswith(first) and "before" not in caught.value.remedy
+    with pytest.raises(UnsupportedStageError) as caught:
+        scikit.check(PCA().fit(ROWS))
+    assert caught.value.remedy.startswith("do that step before the first stage")
+
+
+def test_a_column_transformer_that_was_never_fitted_names_its_parts() -> None:
+    fitted = StandardScaler().fit(ROWS[:, :1])
+    columns = ColumnTransformer([("num", fitted, [0]), ("rest", "passthrough", [1])])
+    with pytest.raises(UnsupportedStageError, match="a ColumnTransformer has never") as caught:
+        scikit.check(columns)
+    assert "'num' (StandardScaler), 'rest' (passthrough)" in caught.value.why
+    assert caught.value.remedy == "transformer.fit(X_train)"
+    with pytest.raises(UnsupportedStageError, match="ColumnTransformer in the Pipeline") as caught:
+        scikit.check(make_pipeline(columns))
+    assert caught.value.remedy == "pipeline.fit(X_train)"
+
+
+def test_the_parts_of_pipelines_in_pipelines() -> None:
+    inner, last = make_pipeline(RobustScaler(), "passthrough"), MinMaxScaler()
+    parts = scikit.parts(make_pipeline(inner, last))
+    assert [type(part) for part in parts] == [RobustScaler, MinMaxScaler]
+    assert scikit.parts(last) == [last] and scikit.parts(np.tanh) == [np.tanh]
+
+
 @pytest.mark.parametrize(
     "stage",
     [

@@ -157,6 +157,10 @@ def test_what_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for text in ("a\0b", "x" * 5000):
         with pytest.raises(UnsupportedStageError, match="there is no file"):
             only(text, tmp_path)
+    # before the first one is opened, which may take seconds
+    (tmp_path / "broken.keras").write_bytes(b"x")
+    with pytest.raises(UnsupportedStageError, match=r"no file or folder gone\.keras"):
+        opened(["broken.keras", "gone.keras"], tmp_path, None)
     with pytest.raises(UnsupportedStageError, match="https: is not known"):
         only("https://example.com/rain.zip", tmp_path)
 

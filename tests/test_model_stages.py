@@ -11,6 +11,7 @@ import pytest
 from ggml_magic.errors import FeatureMismatchError, GgmlError, UnsupportedStageError
 from ggml_magic.model import stages as stages_module
 from ggml_magic.model.graph import Fused, fuse
+from ggml_magic.model.sources import opened
 from ggml_magic.model.stages import BATCH_ROWS, Step, answers, check
 from ggml_magic.model.training import tensorflow
 
@@ -143,7 +144,12 @@ def test_stages_that_cannot_be_traced(kit: SimpleNamespace) -> None:
         (lambda x: tf.constant(x.numpy()), "no attribute 'numpy'"),
         (lambda x: tf.zeros((tf.shape(x)[0], 1)), "does not look at its input"),
         (np.ones_like, "does not look at its input"),
-        (lambda x: tf.ensure_shape(tf.py_function(abs, [x], x.dtype), (None, 3)), "does not look"),
+        (lambda x: tf.ensure_shape(tf.py_function(abs, [x], x.dtype), (None, 3)), "runs Python"),
+        (lambda x: tf.numpy_function(abs, [x], x.dtype), "runs Python inside the graph"),
+        (
+            tf.function(lambda x: tf.reshape(tf.py_function(abs, [x], x.dtype), (-1, 3)) + x),
+            "a stage runs Python inside the graph",
+        ),
         (lambda x: x @ tf.zeros((5, 1)), "cannot be taken into a graph: ValueError"),
         (lambda x: x[:, 0], r"gives the shape \(N\)"),
         (lambda x: tf.reduce_mean(x, axis=0, keepdims=True), r"gives the shape \(1, 3\)"),
@@ -208,6 +214,65 @@ def test_a_sequence_behind_a_reshape_is_a_stage(kit: SimpleNamespace) -> None:
     with pytest.raises(UnsupportedStageError, match="takes the shape") as caught:
         traces([bare], 30)
     assert "Input((30,))" in caught.value.remedy and "Reshape((10, 3))" in caught.value.remedy
+
+
+@pytest.mark.real
+def test_a_shape_that_no_stage_takes_is_hidden_in_one_network(kit: SimpleNamespace) -> None:
+    keras = kit.keras
+    lstm = keras.Sequential([keras.Input((4, 1)), keras.layers.LSTM(2)])
+    with pytest.raises(UnsupportedStageError, match=r"shape \(N, 4, 1\): stages hand on") as caught:
+        traces([keras.layers.Reshape((4, 1)), lstm], 4)
+    line = "keras.Sequential([keras.Input((4,)), keras.layers.Reshape((4, 1)), network])"
+    assert line in caught.value.remedy
+    names = {"keras": keras, "network": lstm}
+    one = eval(line, names)  # noqa: S307  the line above, which a reader would run
+    assert traces([one], 4).outputs == 2
+    wide = keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dense(6), keras.layers.Reshape((3, 2))]
+    )
+    with pytest.raises(UnsupportedStageError, match="stages hand on") as caught:
+        traces([wide], 4)
+    names["network"] = wide
+    assert traces([eval(caught.value.remedy, names)], 4).outputs == 6  # noqa: S307  as above
+
+
+@pytest.mark.real
+def test_a_scalers_method_is_not_the_scaler(kit: SimpleNamespace) -> None:
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.preprocessing import StandardScaler
+
+    rows = np.random.default_rng(0).normal(size=(50, 3))
+    sc = StandardScaler().fit(rows)
+    forest = RandomForestClassifier(2).fit(rows, rows[:, 0] > 0)
+    refuses([sc.transform], "transform of a StandardScaler cannot be a stage")
+    refuses([StandardScaler().transform], "a StandardScaler has never been fitted")
+    refuses([forest.predict_proba], "a RandomForestClassifier cannot be a stage: trees")
+    with pytest.raises(UnsupportedStageError, match="the object itself is known") as caught:
+        traces([lambda x: sc.transform(x)], 3)
+    assert caught.value.remedy == "give the scaler itself: sc"
+    with pytest.raises(UnsupportedStageError, match="trees and other estimators"):
+        traces([lambda x: forest.predict(x)], 3)
+    with pytest.raises(UnsupportedStageError, match="cannot be traced"):
+        traces([lambda x: np.asarray(x) + sc.mean_], 3)  # it calls no method of it
+
+
+@pytest.mark.real
+def test_stages_of_files_are_called_by_the_files(kit: SimpleNamespace, tmp_path: Path) -> None:
+    import shutil
+
+    module = kit.tf.Module()
+    module.f = kit.tf.function(
+        lambda x: x * 2.0, input_signature=[kit.tf.TensorSpec((None, 3), kit.tf.float32)]
+    )
+    kit.tf.saved_model.save(module, str(tmp_path / "rain" / "1"), signatures=module.f)
+    packed = shutil.make_archive(str(tmp_path / "wind.v2"), "gztar", tmp_path / "rain" / "1")
+    network = kit.keras.Sequential([kit.keras.Input((3,)), kit.keras.layers.Dense(1)])
+    converter = kit.tf.lite.TFLiteConverter.from_keras_model(network)
+    (tmp_path / "dense.tflite").write_bytes(converter.convert())
+    given = (tmp_path / "rain", packed, tmp_path / "dense.tflite")
+    steps = traces(list(opened(given, tmp_path / "new", None)), 3).steps
+    named = [str(step).partition(" (")[0] for step in steps]
+    assert named == ["SavedModel 'rain'", "SavedModel 'wind.v2'", "TFLite file 'dense'"]
 
 
 @pytest.mark.real

@@ -58,6 +58,34 @@ def test_more_memory_is_the_next_command(given: int, remedy: str) -> None:
     assert error.remedy == f"--memory {remedy}"
 
 
+UNKNOWN = (
+    "the runtime cannot load net.tflite: Didn't find op for builtin opcode 'FULLY_CONNECTED' "
+    "version '12'. An older version of this builtin might be supported. Are you using an old "
+    "TFLite binary with a newer model? Registration failed."
+)
+SELECT = (
+    "Select TensorFlow op(s), included in the given model, is(are) not supported by this "
+    "interpreter. See instructions: https://www.tensorflow.org/lite/guide/ops_select"
+    "Node number 1 (FlexTensorListReserve) failed to prepare."
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (UNKNOWN, "FULLY_CONNECTED version 12 is newer than this runtime knows"),
+        (
+            SELECT * 2,
+            "it needs TensorFlow's own operators (FlexTensorListReserve), which this runtime "
+            "has not",
+        ),
+        ("Node number 1 (Flexible) failed", "Node number 1 (Flexible) failed"),
+    ],
+)
+def test_paragraphs_of_the_runtime_become_one_sentence(said: str, why: str) -> None:
+    assert failure(LITERT, MODEL, Limits(), 1, f"noise\n{said}\n").why == why
+
+
 def test_a_full_disk_is_told_as_such() -> None:
     output = "OSError: [Errno 28] No space left on device"
     assert isinstance(failure(LITERT, MODEL, Limits(), 1, output), DiskFullError)

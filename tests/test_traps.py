@@ -64,7 +64,7 @@ def flip_share(source: Rows, edge: Rows) -> float:
 
 def test_dynamic_range_of_a_wide_net_does_not_load_in_an_old_runtime(tmp_path: Path) -> None:
     made = trapfiles.wide(dynamic=True)
-    with pytest.raises(EdgeRuntimeError, match=r"cannot load .*FULLY_CONNECTED' version '12'"):
+    with pytest.raises(EdgeRuntimeError, match="FULLY_CONNECTED version 12 is newer"):
         answers(TFLITE, made.content, tmp_path)
     assert said(made.content, TFLITE) == static.DOES_NOT
     assert np.abs(answers(LITERT, made.content, tmp_path) - made.source(ANY)).max() < NEAR
@@ -94,7 +94,7 @@ def test_flex_is_named(which: runtime.Runtime, tmp_path: Path) -> None:
     content = trapfiles.flex_lstm()
     with pytest.raises(EdgeRuntimeError) as caught:
         answers(which, content, tmp_path)
-    assert "Flex" in caught.value.why and "Select TensorFlow op" in caught.value.why
+    assert "TensorFlow's own operators (Flex" in caught.value.why
     assert said(content, which) == static.DOES_NOT
     assert len(str(caught.value).splitlines()) <= 2
 
@@ -279,7 +279,7 @@ def test_the_proof_names_what_is_no_number(workspace: Workspace) -> None:
 @pytest.mark.parametrize(
     ("make", "which", "why"),
     [
-        (lambda: trapfiles.wide(dynamic=True), TFLITE, "FULLY_CONNECTED' version '12'"),
+        (lambda: trapfiles.wide(dynamic=True), TFLITE, "FULLY_CONNECTED version 12 is newer"),
         (trapfiles.gelu_int16, TFLITE, "got INT16"),
     ],
     ids=["dynamic range", "gelu int16x8"],

@@ -128,12 +128,35 @@ def test_a_constant_answer_is_seen_even_without_a_flip() -> None:
     assert not compare(NOYES, two, two[[0, 0]], 1.0).source_constant
 
 
+def test_decisions_are_counted_on_both_sides() -> None:
+    alike = compare(HALF, column(0.1, 0.2, 0.3), column(0.1, 0.2, 0.4), 1.0, chunk_rows=2)
+    assert (alike.distinct_decisions, alike.source_distinct_decisions) == (1, 1)
+    assert alike.only_decision == "0" and alike.distinct_outputs == 3
+    assert compare(HALF, column(0.7, 0.8), column(0.9, 0.6), 1.0).only_decision == "1"
+    edge = compare(HALF, column(0.1, 0.6), column(0.1, 0.2), 1.0, chunk_rows=1)
+    assert (edge.distinct_decisions, edge.source_distinct_decisions) == (1, 2)
+    assert edge.only_decision is None
+    apart = compare(HALF, column(0.1), column(0.6), 1.0)  # one each, and not the same
+    assert apart.distinct_decisions == apart.source_distinct_decisions == 1
+    assert apart.only_decision is None
+    rows = np.asarray([[0.1, 0.2, 0.7], [0.0, 0.3, 0.4]], dtype=np.float32)
+    assert compare(THREE, rows, rows, 1.0).only_decision == "c"
+    value = compare(VALUE, column(1.0), column(1.0), 1.0)
+    assert value.distinct_decisions is value.source_distinct_decisions is None
+    assert value.only_decision is None
+
+
 def test_nan_counts_as_infinitely_far() -> None:
     compared = compare(HALF, column(0.1, 0.2, 0.3), column(0.1, np.nan, np.inf), 1.0)
     assert compared.not_finite == 2 and math.isinf(compared.max_abs_diff)
     assert math.isinf(compared.mean_abs_diff) and math.isinf(compared.p99_abs_diff)
     broken = compare(HALF, column(0.1, 0.2), column(np.nan, np.nan), 1.0)
     assert broken.constant and broken.distinct_outputs == 1
+    lost = np.asarray([[0, 1, 0], [0, np.nan, 0]], dtype=np.float32)
+    for chunk in (1, 2):
+        assert math.isinf(
+            compare(THREE, lost, np.zeros_like(lost), 1.0, chunk_rows=chunk).flip_margin
+        )
     both = compare(HALF, column(np.nan), column(np.nan), 1.0)
     assert both.not_finite == both.source_not_finite == 1
     assert peak(column(np.nan, -3.0, np.inf)) == 3.0 and peak(column(np.nan)) == 0.0

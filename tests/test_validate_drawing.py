@@ -19,6 +19,7 @@ from ggml_magic.validate.drawing import (
     RIGHT,
     TOP,
     WIDTH,
+    Total,
     scatter,
 )
 
@@ -88,7 +89,8 @@ def test_many_points_are_thinned_and_said_to_be() -> None:
     shapes = "".join(paths(root, FLIP_COLOUR))
     assert shapes.count("z") + shapes.count("m0 -7") == 200 + 2
     said = " ".join(texts(root))
-    assert f"(200 of {FLIPS.sum():,} flips drawn)" in said and "(600 drawn)" in said
+    assert f"{FLIPS.sum():,} flips (200 drawn)" in said and "(600 drawn)" in said
+    assert f"{(~FLIPS).sum():,} rows decided alike" in said
 
 
 def test_a_point_lies_where_its_values_say() -> None:
@@ -147,3 +149,26 @@ def test_any_values_make_a_drawing_inside_its_frame(
             assert LEFT <= float(x) <= RIGHT and TOP <= float(y) <= BOTTOM
     for node in root.iter(f"{SVG}text"):
         assert 0 <= float(node.get("x", 0)) <= WIDTH
+
+
+def test_a_part_of_the_rows_is_told_with_the_counts_of_all() -> None:
+    x, y, flips = [0.1, 0.6, 0.2], [0.6, 0.4, 0.3], [True, True, False]
+
+    def said(total: Total, y: list[float] = y) -> list[str]:
+        text = scatter(x, y, flips, boundary=0.5, title="rain", total=total)
+        return texts(parsed(text))[-3:]
+
+    assert said(Total(800, 642, "flip", "decided alike")) == [
+        "642 flips (2 drawn): those below the boundary 0.5",
+        "those above it",
+        "158 rows decided alike (1 drawn)",
+    ]
+    assert said(Total(800, 2, "flip", "decided alike")) == [
+        "1 flip below the boundary 0.5",
+        "1 flip above it",
+        "798 rows decided alike (1 drawn)",
+    ]
+    lost = said(Total(800, 642, "flip", "decided alike"), [np.nan, 0.4, 0.3])
+    assert lost[-1].endswith("; those without a number not drawn")
+    alone = scatter(x, y, flips, boundary=None, title="t", total=Total(9, 5, "difference", "near"))
+    assert texts(parsed(alone))[-2:] == ["5 differences (2 drawn)", "4 rows near (1 drawn)"]

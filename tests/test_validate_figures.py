@@ -51,7 +51,11 @@ def test_an_emulator_s_figures_are_never_the_devices() -> None:
 
 
 def test_accuracy_never_stands_alone() -> None:
-    assert dict(facts(PASSED))["accuracy"] == "97.10% (the commonest label alone: 96.50%)"
+    assert dict(facts(PASSED))["accuracy"] == (
+        "97.10% (the notebook's: 97.20%; the commonest label alone: 96.50%)"
+    )
+    alike = replace(PASSED, source_accuracy=PASSED.accuracy)
+    assert dict(facts(alike))["accuracy"] == "97.10% (the commonest label alone: 96.50%)"
     assert dict(facts(PASSED))["precision, recall"] == "60.00%, 50.00%"
     sentence = next(f.meaning for f in figures(PASSED) if f.name == "accuracy")
     assert "97.20%" in sentence  # the notebook's model
@@ -65,6 +69,12 @@ def test_accuracy_never_stands_alone() -> None:
 def test_an_error_never_stands_alone() -> None:
     assert dict(facts(VALUES))["mean absolute error"] == "0.412 (the median alone: 12.3)"
     assert "mean absolute error" not in dict(facts(PASSED))
+    rough = replace(VALUES, source_abs_error=0.35)
+    assert dict(facts(rough))["mean absolute error"] == (
+        "0.412 (the notebook's: 0.35; the median alone: 12.3)"
+    )
+    near = replace(VALUES, source_abs_error=0.41204)  # written alike
+    assert dict(facts(near))["mean absolute error"] == "0.412 (the median alone: 12.3)"
     houses = replace(VALUES, mean_abs_error=25_312.4, baseline_abs_error=1e6, tolerance=150.0)
     assert dict(facts(houses))["mean absolute error"] == "25,312 (the median alone: 1,000,000)"
     assert "more than 150 on" in houses.verdict
@@ -79,9 +89,9 @@ def test_what_lies_outside_is_named() -> None:
 
 
 def test_counting_that_stopped_is_told() -> None:
-    assert dict(facts(PASSED))["different outputs"] == "4,990"
+    assert dict(facts(PASSED))["distinct outputs"] == "4,990"
     many = replace(PASSED, distinct_outputs=10_000)
-    assert dict(facts(many))["different outputs"] == "10,000 or more"
+    assert dict(facts(many))["distinct outputs"] == "10,000 or more"
 
 
 def meaning_of(report: Report, name: str) -> str:
@@ -112,3 +122,10 @@ def test_a_proof_of_few_rows_says_so() -> None:
     assert value_of(one, "rows") == 1 and value_of(PASSED, "rows") == 5000
     assert meaning_of(one, "rows").startswith("Proven on 1 row only: up to 100% of all other")
     assert "Proven on" not in PASSED.sentences() and "Proven on 1 row only" in one.sentences()
+
+
+def test_decisions_are_counted_where_there_are_any() -> None:
+    report = replace(PASSED, distinct_decisions=1, source_distinct_decisions=2)
+    assert value_of(report, "distinct decisions") == 1
+    assert "the notebook's model 2;" in meaning_of(report, "distinct decisions")
+    assert "distinct decisions" not in VALUES.sentences()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_validate_report import EMULATED, FAILED, PASSED, SUSPECT
 
 from ggml_magic.device.contract import Decision, Rows
@@ -97,6 +100,15 @@ def test_a_failure_says_why_and_what_next() -> None:
     assert failed(alone).remedy == "%ggml validate rain --inputs X_test --max-flips 7"
     assert failed(replace(alone, variant="int8")).remedy == "%ggml convert rain --quantize none"
     assert failed(replace(alone, not_finite=3)).remedy == "%ggml convert rain --quantize none"
+    # nothing is nearer than float32: what would pass is said, rounded up
+    far = replace(PASSED, passed=False, reasons=("far",), max_abs_diff=1.79e-7, tolerance=1e-9)
+    assert failed(far).remedy == "%ggml validate rain --inputs X_test --tolerance 1.8e-07"
+    assert failed(replace(far, variant="int8")).remedy == "%ggml convert rain --quantize none"
+    source = replace(far, variant="saved_model", runtime="tensorflow")
+    assert failed(source).remedy.endswith("--runtime tensorflow --tolerance 1.8e-07")
+    both = replace(far, flip_count=7)
+    assert failed(both).remedy.endswith("--max-flips 7 --tolerance 1.8e-07")
+    assert failed(replace(both, rule="value")).remedy.endswith("X_test --tolerance 1.8e-07")
     dear = replace(PASSED, passed=False, reasons=("a row takes 3 ms",), variant="int8")
     assert failed(dear).remedy == "%ggml profile rain --inputs X_test"
     emulated = replace(EMULATED, passed=False, reasons=("7 flip",), flip_count=7)
@@ -120,8 +132,11 @@ def test_only_a_passing_proof_of_this_very_file_on_this_runtime_opens(
         gate(workspace, model, conversion())
     kept.keep(model, PASSED, None)
     assert gate(workspace, model, conversion()) == PASSED == load(workspace, model)
-    with pytest.raises(GateError, match="converted again since it was proven"):
+    with pytest.raises(GateError, match="converted again since it was proven on this") as caught:
         gate(workspace, model, conversion("c" * 64))
+    assert caught.value.why == (
+        "the report of 2026-01-01 00:00 UTC is of another file than the present float32"
+    )
     with pytest.raises(GrammarError, match="no runtime is called 'abacus'"):
         gate(workspace, model, conversion(), runtime="abacus")
     kept.keep(model, FAILED, None)
@@ -159,3 +174,13 @@ def test_force_lets_a_failing_report_through_and_never_a_missing_one(
     for empty in ("", "  "):
         with pytest.raises(GrammarError, match="--force was given no reason"):
             gate(workspace, model, conversion(), force=empty)
+
+
+@settings(deadline=None)
+@given(st.floats(1e-30, 1e30))
+def test_the_tolerance_that_is_suggested_passes(difference: float) -> None:
+    far = replace(PASSED, passed=False, max_abs_diff=difference, tolerance=difference / 2)
+    (suggested,) = re.findall(r"--tolerance (\S+)", failed(far).remedy)
+    assert difference <= float(suggested) <= 1.1001 * difference
+    asked = parse("0%", suggested).tolerance
+    assert asked is not None and np.float32(difference) <= np.float32(asked)

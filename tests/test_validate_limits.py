@@ -83,3 +83,11 @@ def test_an_emulated_run_has_no_latency_and_no_memory() -> None:
         with pytest.raises(GrammarError, match="cannot be asked of --arch aarch64") as caught:
             parse("0%", **changes).check_measurable("aarch64")
         assert "--arch out" in caught.value.remedy
+
+
+def test_a_number_of_processors_is_told_as_it_was_written() -> None:
+    # the command's line reads every number as a float
+    for wrong, told in ((0.0, "--cpus 0"), (2.5, "--cpus 2.5"), ("many", "--cpus 'many'")):
+        with pytest.raises(GrammarError) as caught:
+            parse_cpus(wrong)
+        assert caught.value.what == f"cannot read {told}"

@@ -49,9 +49,27 @@ def test_the_card_shows_figures_and_reasons() -> None:
     assert "4,072 B" in text and "1.8e-07" in text and "100,000,000" in text and "38 MB" in text
     assert "Didn't find op for FULLY_CONNECTED" in text and "91.00%" in text
     assert "dynamic on ai-edge-litert 2.3.0 is the smallest" in text
-    assert "float32 on ai-edge-litert 2.3.0 the fastest" in text
+    assert "none is faster than another (times within a factor of 2 are equal)" in text
     assert "fresh process" in text and "this x86_64" in text
     assert "mean error" not in text  # no line has one
+
+
+def test_the_fastest_is_not_what_the_next_run_turns_round() -> None:
+    slow = replace(SMALL, row_microseconds_p50=2.51)
+    assert "and float32 on ai-edge-litert 2.3.0 the fastest." in str(made(FULL, slow))
+    quick = replace(SMALL, row_microseconds_p50=0.6)
+    assert "the smallest and the fastest." in str(made(FULL, quick))
+    other = replace(FULL, runtime="tensorflow")
+    assert (
+        "and the fastest are float32 on ai-edge-litert 2.3.0 and float32 on tensorflow 2.3.0 "
+        "(times within a factor of 2 are equal)"
+    ) in str(made(FULL, slow, other))
+
+
+def test_rows_a_second_have_three_digits() -> None:
+    text = str(made(replace(FULL, rows_per_second=12_345_678.9)))
+    assert "12,300,000" in text and "12,345" not in text
+    assert " 123 " in str(made(replace(FULL, rows_per_second=123.4)))
 
 
 def test_a_card_without_failures_has_no_column_for_them() -> None:
@@ -130,6 +148,16 @@ def test_what_convert_left_is_measured(kit: tuple[Workspace, EdgeModel]) -> None
     assert full.flips == 0 and full.max_abs_diff is not None and full.max_abs_diff < 1e-5
     assert dynamic.size is not None and full.size is not None and dynamic.size < full.size
     assert found.rows == 600 and found.arch == NATIVE
+
+
+@pytest.mark.real
+def test_the_reference_is_the_proofs(kit: tuple[Workspace, EdgeModel]) -> None:
+    workspace, model = kit
+    (line,) = profile(
+        workspace, model, inputs=ROWS, variants=["float32"], runtime_names=[LITERT]
+    ).lines
+    full = replace(conversions.load(workspace, model), chosen="float32")
+    assert line.max_abs_diff == validate(workspace, model, full, inputs=ROWS).max_abs_diff > 0
 
 
 @pytest.mark.real

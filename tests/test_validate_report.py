@@ -199,8 +199,11 @@ def test_flips_and_figures_as_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     assert frame["row"].tolist() == list(range(7)) and frame["edge"].tolist() == ["rain"] * 7
     assert frame is FAILED.flips
     table = PASSED.to_df()
-    assert list(table.columns) == ["figure", "value", "meaning"]
+    assert list(table.columns) == ["figure", "value", "shown", "meaning"]
     assert len(table) == len(PASSED.figures) > 15
+    largest = table.set_index("figure").loc["largest difference"]
+    assert (largest["value"], largest["shown"]) == (1.8e-7, "1.8e-07")
+    assert table.set_index("figure").loc["latency of a row, p50", "shown"] == "1.25 µs"
     lines = PASSED.sentences().splitlines()
     assert len(lines) == len(table) and lines[0].startswith("decisions that flip: 0 of 5,000. Rows")
     monkeypatch.setitem(sys.modules, "pandas", None)
@@ -227,3 +230,37 @@ def test_a_report_of_an_earlier_version_is_read() -> None:
     assert Report.from_dict(values) == PASSED
     fixed = replace(PASSED, input_shape=(1, 3))
     assert Report.from_dict(json.loads(json.dumps(fixed.to_dict()))) == fixed
+
+
+def test_equal_shares_are_told_in_the_order_of_the_contract_however_often_it_is_read() -> None:
+    """JSON sorts its keys: the first of two equal shares became the first of the alphabet."""
+    shares = {"pressure": 0.25, "humidity": 0.25}
+    for kept, rows in (
+        (replace(PASSED, out_of_range=shares, feature_names=("pressure", "humidity")), ()),
+        (replace(FAILED, out_of_range=shares), (FLIPPED,)),  # of an earlier version
+    ):
+        stored = json.loads(json.dumps(kept.to_dict(), sort_keys=True))
+        assert list(stored["out_of_range"]) == ["humidity", "pressure"]
+        read = Report.from_dict(stored, *rows)
+        assert "most of all pressure" in str(kept) and str(read.card().facts) == str(
+            kept.card().facts
+        )
+
+
+def test_a_value_is_its_own_answer_and_stands_there_once() -> None:
+    before, after = (np.full((2, 1), v, np.float32) for v in (1.1, 1.3))
+    contract = replace(CONTRACT, decision=Decision("value"))
+    rows = flips(contract, np.arange(2), ROWS[:2], before, after)
+    text = str(replace(VALUES, passed=False, flip_count=2, flipped=rows))
+    assert text.count("1.1  ") == text.count("1.3  ") == 2 and "1.10000" not in text
+    assert "notebook's output" not in text and "edge's output" not in text
+    assert "notebook's output" in str(FAILED)
+
+
+def test_the_drawing_counts_what_the_card_counts() -> None:
+    many = replace(FAILED, rows=800, flip_count=642)
+    shown = many._repr_html_()
+    assert "642 of 800 decisions flip" in shown
+    assert "642 flips (7 drawn)" in shown and "158 rows decided alike" in shown
+    values = replace(many, rule="value", boundary=None)._repr_html_()
+    assert "642 differences (7 drawn)" in values and "158 rows near enough" in values

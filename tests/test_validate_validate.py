@@ -295,6 +295,7 @@ def test_only_the_last_rows_of_the_sample_tell(kit: Kit) -> None:
     assert report.rule == "value" and "answers differ by more than 0.1 on" in report.verdict
     assert report.mean_abs_error == pytest.approx(2.0, abs=1e-3)
     assert report.baseline_abs_error == pytest.approx(250.0)
+    assert report.source_abs_error == pytest.approx(2.0, abs=1e-3)
     assert report.accuracy is None and load(kit.workspace, model) == report
     switch.assign(900.0)
     with pytest.raises(NotYetError, match="have changed since they were described") as caught:
@@ -336,6 +337,28 @@ def test_latency_memory_and_size_are_limits_too(kit: Kit) -> None:
     report = load(kit.workspace, kit.model)
     assert report.flip_count == 0 and report.suspects == ()
     assert error.remedy == "%ggml profile rain --inputs X_test"
+
+
+@pytest.mark.real
+def test_a_threshold_that_nothing_reaches_passes_with_a_caution(kit: Kit) -> None:
+    tf = tensorflow()
+    stage = [lambda x: tf.sigmoid((x - kit.mean) / [8.0, 9, 20] @ kit.weights)]
+    options: dict[str, Any] = {"features": "a,b,c", "inputs": ROWS}
+    model = describe(kit.workspace, "never", stage, decide=">= 1.5", **options)
+    conversion = convert(kit.workspace, model)
+    labels = np.zeros(len(ROWS), dtype=int)
+    labels[:90] = 1
+    report = validate(kit.workspace, model, conversion, inputs=ROWS, labels=labels)
+    assert report.passed and report.distinct_outputs > 2000
+    assert (report.distinct_decisions, report.source_distinct_decisions) == (1, 1)
+    assert "Every row is decided 0 by both: the rows or the threshold" in str(report)
+    assert "does not beat the commonest label alone (97.00%)" in str(report)
+    assert report.feature_names == ("a", "b", "c")
+    assert str(load(kit.workspace, model)) == str(report)
+    with pytest.raises(GateError) as caught:
+        validate(kit.workspace, model, conversion, inputs=ROWS, tolerance=1e-9)
+    asked = caught.value.remedy.rpartition(" --tolerance ")[2]
+    assert validate(kit.workspace, model, conversion, inputs=ROWS, tolerance=asked).passed
 
 
 @pytest.mark.real

@@ -18,7 +18,7 @@ from ggml_magic.workspace import read_json, write_bytes, write_json
 
 FOLDER = "candidates"
 CONVERSION_FILE = "conversion.json"
-FORMAT = 2
+FORMAT = 3
 INFINITE = "inf"  # JSON has no infinity
 ONE_ROW = "takes one row at a time"
 SHORT_SHA = 12
@@ -31,7 +31,8 @@ class Candidate:
 
     ``flips`` are decisions of the sample that differ from the notebook's, ``max_abs_diff`` the
     largest difference of an output, ``row_microseconds`` the median time of one row on this
-    machine; all None where the file was not run. ``static`` is what the file says of itself.
+    machine; all None where the file was not run. ``static`` is what the file says of itself;
+    ``fault`` why it fails on the sample however many decisions may flip, else empty.
     """
 
     variant: str
@@ -43,6 +44,7 @@ class Candidate:
     note: str = ""
     row_microseconds: float | None = None
     static: StaticReport | None = None
+    fault: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ class Conversion(Presented):
 
     def _line(self, candidate: Candidate) -> tuple[str, ...]:
         arrow = "→" if candidate.variant == self.chosen else ""
+        note = joined(candidate.fault, candidate.note)
         said = (
             ("not run",) * 3
             if candidate.flips is None
@@ -128,7 +131,7 @@ class Conversion(Presented):
                 else f"{candidate.row_microseconds:.3g} µs",
             )
         )
-        return (arrow, candidate.variant, size(candidate.size), *said, candidate.note)
+        return (arrow, candidate.variant, size(candidate.size), *said, note)
 
 
 def _gone(failed: tuple[str, str]) -> tuple[str, ...]:
@@ -197,6 +200,11 @@ def gain(count: int, full: int) -> str:
     return f"gains nothing: {told} bigger than {FLOAT32}"
 
 
+def joined(*clauses: str) -> str:
+    """The clauses that are not empty, in one note."""
+    return "; ".join(clause for clause in clauses if clause)
+
+
 def store(model: EdgeModel, conversion: Conversion) -> None:
     """Write a conversion beside its files; ``load`` reads it."""
     write_json(
@@ -228,6 +236,7 @@ def _to_dict(candidate: Candidate) -> dict[str, Any]:
         "note": candidate.note,
         "row_microseconds": candidate.row_microseconds,
         "static": candidate.static and candidate.static.to_dict(),
+        "fault": candidate.fault,
     }
 
 

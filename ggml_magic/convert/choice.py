@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ggml_magic.convert.candidates import Candidate, gain
-from ggml_magic.convert.variants import DYNAMIC, FLOAT16, FLOAT32, INT8, INT16X8, READY, SPLIT
+from ggml_magic.convert.candidates import Candidate, gain, joined
+from ggml_magic.convert.tolerance import allowed
+from ggml_magic.convert.variants import FLOAT32, READY
 from ggml_magic.device.contract import Decision, Rows
 from ggml_magic.errors import EdgeRuntimeError
 from ggml_magic.model.decide import flipped
 from ggml_magic.model.flips import FlipLimit
+from ggml_magic.presentation import plural
 from ggml_magic.runtimes import runtime as runtimes
 
-# An output may differ from the notebook's by this much, times the largest output above 1.
-# float32: 1.8e-7 on x86-64, 6.9e-6 at worst on armv7 (RUNTIMES 3 and 5), and a decade of room.
-# float16: 2.7e-3 measured; dynamic range: 7.4e-3 (RUNTIMES 2 and 3). int8 and int16x8 with the
-# scaler inside: 0.284 and 0.282 at the worst row; with the scaler in float: 0.022 (RUNTIMES 3,
-# PEERS 0.2). A ready file may be any of them, of another's making.
-TOLERANCES: Mapping[str, float] = {
-    FLOAT32: 1e-4,
-    FLOAT16: 1e-2,
-    DYNAMIC: 5e-2,
-    INT8: 0.3,
-    INT16X8: 0.3,
-    SPLIT: 5e-2,
-    READY: 5e-2,
-}
-# A value that is its own answer has no threshold to forgive a difference, and nobody said what
-# may differ: a hundredth.
-VALUE_TOLERANCE = 1e-2
 # Files that differ by less are of one size: their operators' names make such a difference.
 SAME_SIZE = 1.05
 # Medians of one row swing by this much from run to run (RUNTIMES, its first line).
 SAME_SPEED = 2.0
+ANOTHER_MODEL = "a file of this very model"
 
 
 @dataclass(frozen=True)
@@ -49,25 +35,6 @@ class Target:
     limit: FlipLimit
 
 
-def tolerance(variant: str, outputs: Rows) -> float:
-    """How far an output of this variant may be from the notebook's outputs (N, K), absolute.
-
-    The variant's constant, times the largest output where that is above 1: the rounding of a
-    float grows with its value.
-    """
-    return TOLERANCES[variant] * max(1.0, float(np.abs(outputs).max(initial=0.0)))
-
-
-def value_tolerance(decision: Decision, outputs: Rows) -> float:
-    """How far a value may be from the notebook's (N, K) and still be the same answer, absolute.
-
-    The decision's own tolerance, else a hundredth of the largest output.
-    """
-    if decision.tolerance is not None:
-        return decision.tolerance
-    return VALUE_TOLERANCE * max(1.0, float(np.abs(outputs).max(initial=0.0)))
-
-
 def tried(target: Target, candidate: Candidate) -> Candidate:
     """The candidate with what the runtime made of it; a note where it does not run."""
     try:
@@ -75,35 +42,36 @@ def tried(target: Target, candidate: Candidate) -> Candidate:
     except EdgeRuntimeError as error:
         if candidate.variant in (FLOAT32, READY):
             raise
-        return replace(candidate, note=_joined(f"does not run: {error.why}", candidate.note))
-    count = len(target.rows)
+        return replace(candidate, note=joined(f"does not run: {error.why}", candidate.note))
     if run.outputs.shape != target.source.shape:
-        raise EdgeRuntimeError(
-            f"{candidate.path.name} answers with the shape {run.outputs.shape}",
-            f"the notebook's model answers with {target.source.shape}",
-            "a file of this very model",
-        )
-    speed = run.row_microseconds_p50
-    if not np.isfinite(run.outputs).all():
-        return replace(
-            candidate,
-            flips=count,
-            max_abs_diff=float("inf"),
-            row_microseconds=speed,
-            note=_joined("answers NaN or infinity", candidate.note),
-        )
-    allowed = value_tolerance(target.decision, target.source)
-    flips = int(flipped(target.decision, target.source, run.outputs, allowed).sum())
-    told = ""
-    if _is_constant(run.outputs) and not _is_constant(target.source):
-        told, flips = "one answer to every row", count  # a failure by itself, whatever it decides
-    return replace(
-        candidate,
-        flips=flips,
-        max_abs_diff=float(np.abs(run.outputs - target.source).max()),
-        row_microseconds=speed,
-        note=_joined(told, candidate.note),
+        given, wanted = run.outputs.shape[1], target.source.shape[1]
+        why = f"it gives {plural(given, 'output')} to each row, and the notebook's model {wanted}"
+        raise EdgeRuntimeError(f"{candidate.path.name} is of another model", why, ANOTHER_MODEL)
+    return judged(
+        target, replace(candidate, row_microseconds=run.row_microseconds_p50), run.outputs
     )
+
+
+def judged(target: Target, candidate: Candidate, edge: Rows) -> Candidate:
+    """The candidate that answered ``edge`` (N, K), with its flips and its fault.
+
+    By the rule that the proof has, so that it lets through what is chosen here.
+    """
+    decision, source = target.decision, target.source
+    peak = float(np.abs(source).max(initial=0.0, where=np.isfinite(source)))
+    most = allowed(decision, candidate.variant, peak)
+    finite = bool(np.isfinite(edge).all())
+    worst = float(np.abs(edge - source).max()) if finite else float("inf")
+    if not finite:
+        fault = "answers NaN or infinity"
+    elif _is_constant(edge) and not _is_constant(source):
+        fault = "gives one answer to every row"
+    elif decision.rule != "value" and not worst <= most:
+        fault = f"differs by {worst:.3g}, and {most:.3g} is allowed"
+    else:  # where the value is the answer, the tolerance already made the flips
+        fault = ""
+    flips = int(flipped(decision, source, edge, most).sum())
+    return replace(candidate, flips=flips, max_abs_diff=worst, fault=fault)
 
 
 def _is_constant(outputs: Rows) -> bool:
@@ -114,28 +82,24 @@ def compared(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
     """Candidates with a note on what each gains over float32, which comes first."""
     full = candidates[0].size
     return tuple(
-        c if c.variant == FLOAT32 else replace(c, note=_joined(gain(c.size, full), c.note))
+        c if c.variant == FLOAT32 else replace(c, note=joined(gain(c.size, full), c.note))
         for c in candidates
     )
-
-
-def _joined(*clauses: str) -> str:
-    return "; ".join(clause for clause in clauses if clause)
 
 
 def chosen(candidates: Sequence[Candidate], limit: FlipLimit, rows: int) -> tuple[Candidate, str]:
     """The best of the candidates that were tried, float32 first, and why.
 
-    It runs and flips no more than ``limit`` of ``rows``, and never all of them; then size
-    decides, then speed, then how near the answers are. Differences within the noise of either
+    It runs, has no fault and flips no more than ``limit`` of ``rows``, as the proof will ask; then
+    size decides, then speed, then how near the answers are. Differences within the noise of either
     decide nothing, so that the same model gives the same choice.
     """
     full = candidates[0]
-    # a constant and NaN count as every row, which no limit makes good
-    most = min(limit.rows(rows), rows - 1)
-    sound = [c for c in candidates if c.flips is not None and c.flips <= most]
+    most = limit.rows(rows)
+    sound = [c for c in candidates if c.flips is not None and c.flips <= most and not c.fault]
     if not sound:
-        return full, f"Every variant flips more decisions than {limit}; float32 is the nearest."
+        why = f"Every variant flips more decisions than {limit}, or has a fault"
+        return full, f"{why}; float32 is the nearest."
     # what gains nothing is not taken, however it answers
     sound = [c for c in sound if c is full or c.size * SAME_SIZE < full.size] or sound
     smallest = min(c.size for c in sound)
@@ -148,7 +112,7 @@ def chosen(candidates: Sequence[Candidate], limit: FlipLimit, rows: int) -> tupl
 
 def _why(best: Candidate, full: Candidate, found: Sequence[Candidate], limit: FlipLimit) -> str:
     smaller = any(c.size * SAME_SIZE < best.size for c in found)
-    others = "The smaller files flip more, or do not run." if smaller else ""
+    others = "The smaller files flip more, differ too much, or do not run." if smaller else ""
     if best.variant == FLOAT32 and not smaller:
         return "Quantising gains nothing: no variant is smaller."
     flips = f"No more than {limit} of the decisions flip" if best.flips else "No decision flips"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ggml_magic.convert import candidates as files
 from ggml_magic.convert.candidates import Candidate, Conversion, gain
-from ggml_magic.convert.choice import Target, chosen, compared, tolerance, tried
+from ggml_magic.convert.choice import Target, chosen, compared, tried
 from ggml_magic.convert.making import CONVERT_LOG, make, not_made
 from ggml_magic.convert.process import Limits
 from ggml_magic.convert.ready import adopt
@@ -41,7 +41,6 @@ __all__ = [
     "Limits",
     "convert",
     "load",
-    "tolerance",
 ]
 
 NONE, AUTO = "none", "auto"
@@ -132,19 +131,18 @@ def _target(model: EdgeModel, runtime: str, limit: FlipLimit) -> Target:
 
 def _as_it_is(model: EdgeModel, file: Path, target: Target, limits: Limits) -> Conversion:
     candidate = adopt(model, file, target, limits)
-    count = len(target.rows)
-    reason = (
-        f"{file.name} was taken as it is; validate proves it against {model.name}."
-        if not candidate.flips
-        else f"{file.name} was taken as it is, and does not decide as {model.name} does."
-    )
+    reason = f"{file.name} was taken as it is; validate proves it against {model.name}."
+    if candidate.flips:
+        reason = f"{file.name} was taken as it is, and does not decide as {model.name} does."
+    elif candidate.fault:
+        reason = f"{file.name} was taken as it is, and {candidate.fault}."
     return Conversion(
         model.name,
         model.sha256,
         (candidate,),
         READY,
         reason,
-        sample=count,
+        sample=len(target.rows),
         runtime=_named(target.runtime),
     )
 

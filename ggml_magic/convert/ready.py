@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import shlex
+from dataclasses import replace
 from pathlib import Path
 
 from ggml_magic.convert import candidates, worker
 from ggml_magic.convert.candidates import Candidate
 from ggml_magic.convert.choice import Target, tried
 from ggml_magic.convert.inspection import NO_MARK
-from ggml_magic.convert.process import Limits, plain
+from ggml_magic.convert.process import Limits, plain, scratch
+from ggml_magic.convert.static import StaticReport
 from ggml_magic.convert.variants import READY
 from ggml_magic.errors import ConversionError, EdgeRuntimeError
 from ggml_magic.model.flatfile import is_marked
@@ -26,9 +30,25 @@ def adopt(model: EdgeModel, file: Path, target: Target, limits: Limits) -> Candi
     """
     instead = _instead(model, target)
     content = _content(model, file, instead)
-    with_static = _static(model, file, limits, instead)
-    candidates.keep(model, READY, content, static=with_static)
-    candidate = candidates.candidate(model, READY)
+    static = _static(model, file, limits, instead)
+    # tried elsewhere first: a file that is refused must not replace the one that was accepted
+    with scratch(model.folder) as folder:
+        candidate = _given(folder, content, static)
+        accepted = _accepted(model, file, target, candidate, instead)
+    candidates.keep(model, READY, content, static=static)
+    return replace(accepted, path=candidates.path(model, READY))
+
+
+def _given(folder: Path, content: bytes, static: dict[str, object]) -> Candidate:
+    path = folder / f"{READY}.tflite"
+    path.write_bytes(content)
+    sha256 = hashlib.sha256(content).hexdigest()
+    return Candidate(READY, path, sha256, len(content), static=StaticReport.from_dict(static))
+
+
+def _accepted(
+    model: EdgeModel, file: Path, target: Target, candidate: Candidate, instead: str
+) -> Candidate:
     try:
         return tried(target, candidate)
     except EdgeRuntimeError as error:
@@ -51,11 +71,17 @@ def _instead(model: EdgeModel, target: Target) -> str:
 
 def _content(model: EdgeModel, file: Path, instead: str) -> bytes:
     if not file.is_file():
-        raise _refused(model, file, "there is no such file", instead)
+        why = "it is a folder" if file.is_dir() else "there is no such file"
+        raise _refused(model, file, why, f"ls {shlex.quote(str(_nearest(file)))}")
     content = file.read_bytes()
     if not is_marked(content):
         raise _refused(model, file, NO_MARK, instead)
     return content
+
+
+def _nearest(file: Path) -> Path:
+    """The folder of a path that is there, in which to look for what was meant."""
+    return next((place for place in (file, *file.parents) if place.is_dir()), Path())
 
 
 def _static(model: EdgeModel, file: Path, limits: Limits, instead: str) -> dict[str, object]:

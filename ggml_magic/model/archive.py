@@ -60,17 +60,26 @@ def is_archive(path: Path) -> bool:
 def unpack(path: Path, folder: Path, bounds: Bounds | None = None) -> Path:
     """Unpack a .zip, .tar.gz or .tgz into a new folder inside ``folder``, all or nothing.
 
-    Raises ``UnsupportedStageError`` for what is broken or larger than ``bounds`` (``Bounds()``
-    unless given), and for an entry that leaves the folder or is neither file nor folder.
+    The folder has the archive's name without its suffix. Raises ``UnsupportedStageError`` for
+    what is broken or larger than ``bounds`` (``Bounds()`` unless given), and for an entry that
+    leaves the folder or is neither file nor folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    target = Path(tempfile.mkdtemp(prefix="unpacked-", dir=folder))
+    aside = Path(tempfile.mkdtemp(prefix="unpacked-", dir=folder))
+    target = aside / _stem(path.name)
     try:
+        target.mkdir()
         _Unpacking(path, target, bounds or Bounds()).run()
     except BaseException:
-        shutil.rmtree(target)
+        shutil.rmtree(aside)
         raise
     return target
+
+
+def _stem(name: str) -> str:
+    """The archive's name without its suffix, which is what messages and cards call the model."""
+    suffix = next(s for s in SUFFIXES if name.lower().endswith(s))
+    return name[: -len(suffix)] or "model"
 
 
 class _Unpacking:

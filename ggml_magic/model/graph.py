@@ -17,7 +17,9 @@ import numpy as np
 from ggml_magic.device.contract import Rows
 from ggml_magic.errors import GgmlError, UnsupportedStageError
 from ggml_magic.model.fingerprint import fingerprint
-from ggml_magic.model.stages import LONGEST_REASON, Step, answers, chain
+from ggml_magic.model.reach import calls_python
+from ggml_magic.model.rounding import moved
+from ggml_magic.model.stages import LONGEST_REASON, Step, answers, chain, in_python
 from ggml_magic.model.training import quiet, tensorflow
 from ggml_magic.presentation import plural
 
@@ -27,6 +29,11 @@ OUTPUT = "outputs"
 # Largest difference between graph and live chain, relative to outputs above 1. Both are float32
 # sums in another order: 1.2e-7 to 1.8e-7 were measured (RUNTIMES 1 and 3).
 PARITY_BOUND = 1e-5
+# The same where one step of float32 in what a stage takes moves the live chain's answer as far: a
+# large value is standardised. The edge's own tolerance for float32 files.
+STEPPED_BOUND = 1e-4
+# Each of the two ways may round by a step.
+STEPS = 2
 # Below it a difference is put down to rounding: float32's step at 1e6 over a spread of 100.
 ROUNDING_BOUND = 1e-3
 # Rows that are also asked one by one, as the device asks.
@@ -78,6 +85,8 @@ def fuse(stages: Sequence[Any], features: int) -> Fused:
             str(error).strip().splitlines()[0][:LONGEST_REASON],
             "make variables once, outside of the stage's call",
         ) from error
+    if calls_python(concrete.graph):
+        raise in_python("a stage")
     width = int(concrete.structured_outputs[OUTPUT].shape[-1])
     return Fused(tuple(steps), fingerprint(concrete), width, function, tuple(concrete.variables))
 
@@ -102,11 +111,14 @@ def export(fused: Fused, folder: Path) -> None:
         ) from error
 
 
-def prove(stages: Sequence[Any], folder: Path, rows: Rows) -> tuple[Rows, Proof]:
+def prove(
+    stages: Sequence[Any], folder: Path, rows: Rows, names: Sequence[str] = ()
+) -> tuple[Rows, Proof]:
     """Compare the SavedModel with the live chain, in a batch and row by row.
 
-    Returns the live outputs (N, K). Raises ``UnsupportedStageError`` when they differ by more
-    than ``PARITY_BOUND``, when an answer depends on the other rows, or is not finite.
+    Returns the live outputs (N, K); ``names`` are the features'. Raises ``UnsupportedStageError``
+    when they differ by more than ``PARITY_BOUND`` (``STEPPED_BOUND`` as far as the rounding of
+    float32 explains it), when an answer depends on the other rows, or is not finite.
     """
     tf = tensorflow()
     live = answers(stages, rows)
@@ -118,8 +130,9 @@ def prove(stages: Sequence[Any], folder: Path, rows: Rows) -> tuple[Rows, Proof]
         singles = np.concatenate(
             [serve(tf.constant(row[np.newaxis]))[OUTPUT].numpy() for row in rows[:SINGLE_ROWS]]
         )
-    _check_same(batch, live, "the SavedModel does not answer as the stages did", CALLED_TWICE)
-    _check_same(singles, live[: len(singles)], "one row alone is answered differently", OTHER_ROWS)
+    asked = _Asked(stages, rows, live, tuple(names))
+    asked.check(batch, "the SavedModel does not answer as the stages did", CALLED_TWICE)
+    asked.check(singles, "one row alone is answered differently", OTHER_ROWS)
     return live, Proof(len(rows), float(np.abs(batch - live).max()))
 
 
@@ -145,15 +158,45 @@ OTHER_ROWS = (
 ROUNDED = (
     "so small a difference is the rounding of float32, which has seven digits and loses them "
     "where a feature is large against its spread",
-    "subtract a constant from that feature, or give it in another unit, before training",
+    "subtract a constant from {feature} before training, or give it in another unit; of a function "
+    "give each step as a stage of its own",
 )
 
 
-def _check_same(graph: Rows, live: Rows, what: str, because: tuple[str, str]) -> None:
-    difference = np.abs(graph - live) / np.maximum(1.0, np.abs(live))
-    worst = float(difference.max())
-    if not worst <= PARITY_BOUND:  # so that NaN fails too
-        why, remedy = ROUNDED if worst <= ROUNDING_BOUND else because
-        raise UnsupportedStageError(
-            f"{what} (by {worst:.3g}, more than {PARITY_BOUND:g})", why, remedy
-        )
+@dataclass(frozen=True)
+class _Asked:
+    """The live chain, and what it answered to the rows."""
+
+    stages: Sequence[Any]
+    rows: Rows
+    live: Rows
+    names: tuple[str, ...]
+
+    def check(self, graph: Rows, what: str, because: tuple[str, str]) -> None:
+        """Compare the graph's answers to the first rows (n, F) with the live ones."""
+        live = self.live[: len(graph)]
+        size = np.maximum(1.0, np.abs(live))
+        difference = np.abs(graph - live) / size
+        worst = float(difference.max())
+        if worst <= PARITY_BOUND:
+            return
+        if not worst <= ROUNDING_BOUND:  # so that NaN fails too
+            raise _otherwise(what, worst, PARITY_BOUND, because)
+        far = (difference > PARITY_BOUND).any(axis=1)
+        steps = moved(self.stages, self.rows[: len(graph)][far])
+        if not steps.again <= PARITY_BOUND:
+            raise _otherwise(what, worst, PARITY_BOUND, because)
+        bound = np.clip(STEPS * steps.outputs / size[far], PARITY_BOUND, STEPPED_BOUND)
+        beyond = difference[far] / bound
+        if not (beyond <= 1).all():
+            why, remedy = ROUNDED
+            feature = self.names[steps.feature] if self.names else f"column {steps.feature}"
+            place = int(beyond.argmax())
+            apart, allowed = float(difference[far].flat[place]), float(bound.flat[place])
+            raise _otherwise(what, apart, allowed, (why, remedy.format(feature=feature)))
+
+
+def _otherwise(
+    what: str, worst: float, bound: float, because: tuple[str, str]
+) -> UnsupportedStageError:
+    return UnsupportedStageError(f"{what} (by {worst:.3g}, more than {bound:.3g})", *because)

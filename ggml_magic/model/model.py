@@ -143,15 +143,17 @@ def describe(
     decision = decisions.parse(decide)
     _check_policy(missing)
     names = tuple(feature.name for feature in declared)
+    # all that needs no TensorFlow first: its import takes seconds, and a typo should not
+    sources.check_present(stages)
+    given = _given(inputs, names, missing)
+    answers = None if labels is None else as_answers(labels, decision, len(given))
+    contract = Contract(inputs_of.measured(declared, given), decision, missing)
     objects = sources.opened(stages, workspace.root / SOURCES / name, fetch, names)
     ready = _ready(objects, len(declared))
     if ready is None:
         check(objects, names)
-    given = _given(inputs, names, missing)
-    answers = None if labels is None else as_answers(labels, decision, len(given))
     source = ready or fuse(objects, len(declared))
     decisions.check_outputs(decision, source.outputs)
-    contract = Contract(inputs_of.measured(declared, given), decision, missing)
     rows = contract.filled(given)
     digest = _model_sha256(source)
     described = _Described(
@@ -279,7 +281,8 @@ def _proven(folder: Path, described: _Described, sample: Rows) -> tuple[Rows, Pr
     source = described.source
     if isinstance(source, Fused):
         export(source, folder / SAVED_MODEL)
-        return prove(described.stages, folder / SAVED_MODEL, sample)
+        names = described.contract.names
+        return prove(described.stages, folder / SAVED_MODEL, sample, names)
     shutil.copyfile(source.path, folder / READY_FILE)
     outputs = runtimes.run(runtimes.get(), folder / READY_FILE, sample).outputs
     check_finite(outputs)

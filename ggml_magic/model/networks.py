@@ -14,6 +14,8 @@ import numpy as np
 from ggml_magic.errors import UnsupportedStageError
 from ggml_magic.model.training import tensorflow
 
+# A stage of a network that gives more than one row of numbers for each row.
+FLATTENED = "keras.Sequential([network, keras.layers.Flatten()])"
 PACKAGES = ("keras", "tf_keras")
 
 
@@ -62,6 +64,14 @@ def _makes_weights(stage: Any) -> bool:
     return bool(copy.weights)
 
 
+def behind_reshape(inside: tuple[int, ...], width: int) -> str:
+    """The line that makes one stage of a network whose rows have the shape ``inside``."""
+    return (
+        f"keras.Sequential([keras.Input(({width},)), keras.layers.Reshape({inside}), network]) "
+        "as one stage"
+    )
+
+
 def build(stage: Any, width: int) -> None:
     """Build a layer that was never called, outside of the graph that is being traced.
 
@@ -80,12 +90,11 @@ def width(stage: Any, title: str) -> int | None:
     shape = getattr(stage, "input_shape", None)
     if isinstance(shape, tuple) and shape and not isinstance(shape[0], (tuple, list)):
         if len(shape) != 2:
-            inside = int(np.prod([size or 1 for size in shape[1:]]))
+            inside = tuple(size or 1 for size in shape[1:])
             raise UnsupportedStageError(
                 f"{title} takes the shape {shape}",
                 "a stage takes rows of shape (N, F)",
-                f"keras.Sequential([keras.Input(({inside},)), keras.layers.Reshape({shape[1:]}), "
-                "network])",
+                behind_reshape(inside, int(np.prod(inside))),
             )
         return int(shape[1]) if shape[1] is not None else None
     for statistic in (getattr(stage, "mean", None), getattr(stage, "input_mean", None)):

@@ -14,6 +14,28 @@ BLIND = frozenset(("Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike"))
 OUTSIDE = frozenset(("PyFunc", "PyFuncStateless", "EagerPyFunc"))
 
 
+def leaves(answer: Any) -> bool:
+    """Whether a tensor is made by code that the graph calls in Python."""
+    seen: set[int] = set()
+    waiting = [answer.op]
+    while waiting:
+        operation = waiting.pop()
+        if id(operation) in seen:
+            continue
+        seen.add(id(operation))
+        if operation.type in OUTSIDE:
+            return True
+        waiting.extend(tensor.op for tensor in operation.inputs)
+    return False
+
+
+def calls_python(graph: Any) -> bool:
+    """Whether a graph calls Python anywhere, also inside the functions that it calls."""
+    definition = graph.as_graph_def()
+    nodes = [*definition.node, *(n for f in definition.library.function for n in f.node_def)]
+    return any(node.op in OUTSIDE for node in nodes)
+
+
 def reaches(answer: Any, values: Any) -> bool:
     """Whether the values of the tensor ``values`` enter ``answer``, both of one graph.
 

@@ -8,6 +8,7 @@ they are float32 already, with one where they are not.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -134,7 +135,7 @@ def _array(values: object, names: tuple[str, ...], what: str) -> npt.NDArray[Any
         raise FeatureMismatchError(
             f"{what} has the shape {array.shape}",
             f"rows of {plural(len(names), 'feature')} have the shape (N, {len(names)})",
-            f"{what}.reshape(-1, {len(names)})" if array.ndim == 1 else _shape_remedy(names),
+            _column_remedy(array.size, names, what) if array.ndim == 1 else _shape_remedy(names),
         )
     if array.shape[1] != len(names):
         raise FeatureMismatchError(
@@ -148,6 +149,22 @@ def _array(values: object, names: tuple[str, ...], what: str) -> npt.NDArray[Any
 
 def _shape_remedy(names: tuple[str, ...]) -> str:
     return f"give one column each for {', '.join(names)}, in this order"
+
+
+def _column_remedy(size: int, names: tuple[str, ...], what: str) -> str:
+    """What to give instead of one dimension: a row, or a single column of several.
+
+    Never ``reshape(-1, F)``: it would make rows of F values of that one column.
+    """
+    if len(names) == 1:
+        return f"{what}.reshape(-1, 1)"
+    if size == len(names):
+        return f"[{what}], if it is one row"
+    quoted = ", ".join(f'"{name}"' for name in names)
+    columns = ", ".join(re.sub(r"\W", "_", name) for name in names)
+    return (
+        f"a table with one column for each feature: df[[{quoted}]], or np.column_stack([{columns}])"
+    )
 
 
 def _check_numeric(array: npt.NDArray[Any], what: str) -> None:

@@ -70,11 +70,17 @@ def open_saved(folder: Path, signature: str, features: Sequence[str] = ()) -> Sa
         loaded = _loaded(folder, scanned, chosen)
         call, notes = _of_rows(folder, chosen, loaded)
         shape = chosen.inputs[0].shape
-        return SavedStage(folder.name, shape[-1] if shape else None, call, loaded, notes)
+        return SavedStage(called(folder), shape[-1] if shape else None, call, loaded, notes)
     names = _matched(folder, chosen, features)
     loaded = _loaded(folder, scanned, chosen)
     call = _of_columns(chosen, loaded.call, names)
-    return SavedStage(folder.name, len(names), call, loaded)
+    return SavedStage(called(folder), len(names), call, loaded)
+
+
+def called(folder: Path) -> str:
+    """A SavedModel's name: its folder's, or the one above of a version (``rain/1``)."""
+    whole = folder.resolve()
+    return whole.parent.name if whole.name.isdecimal() else whole.name
 
 
 def _chosen(folder: Path, scanned: Scanned, wanted: str) -> Signature:

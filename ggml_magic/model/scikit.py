@@ -7,6 +7,7 @@ imported here: an object of it cannot exist before it was.
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,6 +23,8 @@ ACCEPTED = (
     "StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler, FunctionTransformer, "
     "ColumnTransformer and Pipeline of these"
 )
+
+METHODS = ("transform", "fit_transform", "predict", "predict_proba", "decision_function")
 
 
 def is_estimator(stage: object) -> bool:
@@ -43,12 +46,7 @@ def check(stage: Any, names: Sequence[str] = ()) -> None:
 def _check_fitted(stage: Any, whole: Any) -> None:
     kind = _kind(stage)
     if kind is None:
-        inside = "" if stage is whole else f" in the {type(whole).__name__}"
-        raise UnsupportedStageError(
-            f"{_article(type(stage).__name__)}{inside} cannot be a stage",
-            f"of scikit-learn are accepted {ACCEPTED}",
-            "do that step before the first stage, and give its result as the features",
-        )
+        raise _not_accepted(stage, whole)
     if kind == "Pipeline":
         for part in _parts(stage):
             _check_fitted(part, whole)
@@ -59,15 +57,78 @@ def _check_fitted(stage: Any, whole: Any) -> None:
     try:
         sys.modules["sklearn.utils.validation"].check_is_fitted(stage)
     except exceptions.NotFittedError as error:
-        raise UnsupportedStageError(
-            f"{_article(type(stage).__name__)} has never been fitted",
-            "it has no mean and no scale yet",
-            "scaler.fit(X_train)" if stage is whole else "pipeline.fit(X_train)",
-        ) from error
+        raise _not_fitted(stage, whole, kind) from error
     if kind == "ColumnTransformer":
         for _, part, _ in stage.transformers_:
             if not isinstance(part, str):
                 _check_fitted(part, whole)
+
+
+def _not_accepted(stage: Any, whole: Any) -> UnsupportedStageError:
+    name = type(stage).__name__
+    inside = "" if stage is whole else f" in the {type(whole).__name__}"
+    why = f"of scikit-learn are accepted {ACCEPTED}"
+    remedy = "do that step before the first stage, and give its result as the features"
+    if hasattr(stage, "predict"):
+        why = f"trees and other estimators have no place in the graph: {why}"
+        remedy = (
+            f"a Keras network, trained on the same rows, instead of the {name}: "
+            'keras.Sequential([keras.layers.Dense(16, activation="relu"), keras.layers.Dense(1, '
+            'activation="sigmoid")])'
+        )
+        if inside and _kind(whole) == "Pipeline":
+            remedy = f"pipeline[:-1] as the first stage, then {remedy}"
+    return UnsupportedStageError(f"{_article(name)}{inside} cannot be a stage", why, remedy)
+
+
+def _not_fitted(stage: Any, whole: Any, kind: str) -> UnsupportedStageError:
+    """The error that names the part that lacks its ``fit``, and the object to call it on."""
+    name = type(stage).__name__
+    why = "it has no mean and no scale yet"
+    if kind == "ColumnTransformer":
+        parts = ", ".join(
+            f"{named!r} ({part if isinstance(part, str) else type(part).__name__})"
+            for named, part, _ in stage.transformers
+        )
+        why = f"its parts, {parts}, are fitted through it, also where one was fitted alone"
+    if stage is whole:
+        call = "transformer.fit(X_train)" if kind == "ColumnTransformer" else "scaler.fit(X_train)"
+        return UnsupportedStageError(f"{_article(name)} has never been fitted", why, call)
+    call = "pipeline.fit(X_train)" if _kind(whole) == "Pipeline" else "transformer.fit(X_train)"
+    inside = f"{_article(name)} in the {type(whole).__name__}"
+    return UnsupportedStageError(f"{inside} has never been fitted", why, call)
+
+
+def check_not_its_method(stage: Any) -> None:
+    """Raise ``UnsupportedStageError`` for ``scaler.transform`` in the place of ``scaler``."""
+    owner = getattr(stage, "__self__", None)
+    if is_estimator(owner):
+        raise _of_its_method(owner, "", getattr(stage, "__name__", "transform"))
+
+
+def wrapped(function: Any) -> UnsupportedStageError | None:
+    """The error for a function that calls ``scaler.transform`` inside; None for any other."""
+    if not inspect.isfunction(function):
+        return None
+    called = [name for name in function.__code__.co_names if name in METHODS]
+    seen = inspect.getclosurevars(function)
+    for name, value in {**seen.globals, **seen.nonlocals}.items():
+        if called and is_estimator(value):
+            return _of_its_method(value, name, called[0])
+    return None
+
+
+def _of_its_method(owner: Any, name: str, method: str) -> UnsupportedStageError:
+    try:
+        check(owner)  # a forest cannot be a stage by any name
+    except UnsupportedStageError as error:
+        return error
+    kind = type(owner).__name__
+    return UnsupportedStageError(
+        f"{method} of {_article(kind)} cannot be a stage",
+        "scikit-learn's methods take arrays only; the object itself is known as a stage",
+        f"give the scaler itself: {name}" if name else f"the {kind} itself, without .{method}",
+    )
 
 
 def _article(name: str) -> str:
@@ -84,6 +145,13 @@ def _kind(stage: object) -> str | None:
 
 def _parts(stage: Any) -> list[Any]:
     return [part for _, part in stage.steps if not _passes(part)]
+
+
+def parts(stage: Any) -> list[Any]:
+    """A pipeline's parts, and those of the pipelines in it; any other stage itself."""
+    if not is_estimator(stage) or _kind(stage) != "Pipeline":
+        return [stage]
+    return [inner for part in _parts(stage) for inner in parts(part)]
 
 
 def _passes(part: object) -> bool:

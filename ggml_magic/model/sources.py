@@ -51,6 +51,7 @@ def opened(
     for a SavedModel that takes each by name. A .tflite alone becomes a ``ReadyFile``. Raises
     ``UnsupportedStageError`` and ``GrammarError``; what ``fetch`` raises passes through.
     """
+    check_present(stages)
     alone = len(stages) == 1
     return tuple(
         _opened(str(stage), folder, fetch, features if i == 0 else (), alone=alone)
@@ -58,6 +59,18 @@ def opened(
         else stage
         for i, stage in enumerate(stages)
     )
+
+
+def check_present(stages: Sequence[object]) -> None:
+    """Raise ``GrammarError`` or ``UnsupportedStageError`` for a path where nothing is.
+
+    Nothing is opened, and what is in the cloud is not asked for.
+    """
+    for stage in stages:
+        if isinstance(stage, (str, Path)):
+            place = _understood(str(stage))
+            if not _is_remote(place.path) and not _exists(place.path):
+                raise _absent(place)
 
 
 def _opened(

@@ -17,7 +17,7 @@ import numpy as np
 from ggml_magic.device.contract import Rows
 from ggml_magic.errors import FeatureMismatchError, GgmlError, UnsupportedStageError
 from ggml_magic.model import arrays, modules, networks, scikit
-from ggml_magic.model.reach import reaches
+from ggml_magic.model.reach import leaves, reaches
 from ggml_magic.model.training import tensorflow
 from ggml_magic.presentation import plural
 
@@ -27,6 +27,8 @@ ACCEPTED = (
 )
 # RUNTIMES 3: from 4,096 rows on the speed is that of the machine; this stays far below 1 GB.
 BATCH_ROWS = 65_536
+# What the project's own stages of files are called; each has the file's or the folder's name.
+FILES = {"SavedStage": "SavedModel", "TranslatedFile": "TFLite file"}
 # Rows on which a function shows whether it takes tensors.
 PROBE_ROWS = 2
 LONGEST_REASON = 200
@@ -70,6 +72,8 @@ def check(stages: Sequence[object], names: Sequence[str] = ()) -> None:
             scikit.check(stage, names if i == 0 else ())
         elif modules.holds_a_function(stage):
             modules.function(stage)
+        elif scikit.is_estimator(getattr(stage, "__self__", None)):
+            scikit.check_not_its_method(stage)
         elif isinstance(stage, type) or not callable(stage):
             raise UnsupportedStageError(
                 f"{_described(stage)} cannot be a stage", f"accepted are {ACCEPTED}", _hint(stage)
@@ -141,6 +145,9 @@ def _traced(stage: Any, values: Any) -> Any:
     except GgmlError:
         raise
     except arrays.NotTraceableError as error:
+        inside = scikit.wrapped(stage)
+        if inside is not None:
+            raise inside from error
         raise UnsupportedStageError(
             f"{title} cannot be taken into a graph",
             f"{error}: that cannot be traced",
@@ -155,22 +162,42 @@ def _traced(stage: Any, values: Any) -> Any:
             f"a stage takes one (N, {values.shape[-1]}) tensor and uses TensorFlow operations, "
             "or numpy's on whole columns",
         ) from error
+    if tensorflow().is_tensor(answer) and leaves(answer):
+        raise in_python(title)
     shape: Any = getattr(answer, "shape", None)
     if shape is None or isinstance(answer, (np.ndarray, np.generic)) or not _is_table(shape):
-        found = "no tensor" if shape is None else f"the shape {_shape(shape)}"
-        raise UnsupportedStageError(
-            f"{title} gives {found}",
-            "a stage gives one tensor of shape (N, K), a row for each row",
-            "tf.reshape(y, (-1, K)) at its end",
-        )
+        raise _no_table(stage, title, shape, int(values.shape[-1]))
     if not reaches(answer, values):
         raise UnsupportedStageError(
             f"{title} does not look at its input",
             "its answer is made of constants alone, or of code that TensorFlow cannot see",
-            "a function of TensorFlow or numpy operations on its argument, without .numpy() and "
-            "tf.py_function",
+            "a function of TensorFlow or numpy operations on its argument, without .numpy()",
         )
     return tensorflow().cast(answer, "float32")
+
+
+def in_python(title: str) -> UnsupportedStageError:
+    """The error for a graph that calls Python code."""
+    return UnsupportedStageError(
+        f"{title} runs Python inside the graph",
+        "tf.py_function and tf.numpy_function call code of this notebook, and Python inside a "
+        "graph cannot go to a device",
+        "the same in operations of TensorFlow, or of numpy on whole columns",
+    )
+
+
+def _no_table(stage: Any, title: str, shape: Any, width: int) -> UnsupportedStageError:
+    found = "no tensor" if shape is None else f"the shape {_shape(shape)}"
+    why, remedy = (
+        "a stage gives one tensor of shape (N, K), a row for each row",
+        "tf.reshape(y, (-1, K)) at its end",
+    )
+    inside = tuple(shape or ())[1:] if getattr(shape, "rank", None) else ()
+    if networks.package(stage) is not None and len(inside) > 1 and None not in inside:
+        why = "stages hand on tables of shape (N, K), a row for each row"
+        only_shapes = not stage.weights  # a Reshape, of which the next stage was to take rows
+        remedy = networks.behind_reshape(inside, width) if only_shapes else networks.FLATTENED
+    return UnsupportedStageError(f"{title} gives {found}", why, remedy)
 
 
 def _symbolic(stage: Any, values: Any) -> Any:
@@ -201,11 +228,12 @@ def _symbolic(stage: Any, values: Any) -> Any:
 
 
 def _is_table(shape: Any) -> bool:
-    return getattr(shape, "rank", len(shape)) == 2 and shape[0] is None and shape[1] is not None
+    rank = shape.rank if hasattr(shape, "rank") else len(shape)
+    return bool(rank == 2 and shape[0] is None and shape[1] is not None)
 
 
 def _shape(shape: Any) -> str:
-    if getattr(shape, "rank", 0) is None:
+    if getattr(shape, "rank", 0) is None:  # tf.TensorShape(None), which has no length
         return "unknown"
     inside = ", ".join("N" if size is None else str(size) for size in shape)
     return f"({inside})"
@@ -242,8 +270,14 @@ def _input_width(stage: Any) -> int | None:
 
 
 def _title(stage: Any) -> str:
-    name = _name(stage)
-    return f"{type(stage).__name__} {name!r}" if name else type(stage).__name__
+    name, kind = _name(stage), _kind(stage)
+    return f"{kind} {name!r}" if name else kind
+
+
+def _kind(stage: Any) -> str:
+    """What messages and cards call it: its class, or what the class stands for."""
+    kind = type(stage).__name__
+    return FILES.get(kind, kind)
 
 
 def _name(stage: Any) -> str:
@@ -254,14 +288,14 @@ def _name(stage: Any) -> str:
 
 def _step(stage: Any, inputs: int, outputs: int) -> Step:
     if _is_plain(stage) or scikit.is_estimator(stage):
-        return Step(type(stage).__name__, _name(stage), inputs, outputs, None)
+        return Step(_kind(stage), _name(stage), inputs, outputs, None)
     # weights are Keras' name for them; of another module it may be any attribute of its own
     named = "variables" if networks.package(stage) is None else "weights"
     weights: Any = getattr(stage, named, ())
     parameters = None
     if isinstance(weights, (list, tuple)) and all(hasattr(one, "shape") for one in weights):
         parameters = sum(int(np.prod(weight.shape)) for weight in weights)
-    return Step(type(stage).__name__, _name(stage), inputs, outputs, parameters)
+    return Step(_kind(stage), _name(stage), inputs, outputs, parameters)
 
 
 def answers(stages: Sequence[Any], rows: Rows, out: Rows | None = None) -> Rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from pathlib import Path
 
@@ -21,6 +22,9 @@ OUT_OF_MEMORY = (
     "can't allocate",
     "can't start new thread",
 )
+# An operator of a version that the runtime has not, and one that only TensorFlow has (RUNTIMES 2)
+NEWER = re.compile(r"Didn't find op for builtin opcode '(\w+)' version '(\d+)'")
+FLEX = re.compile(r"Select TensorFlow op.*?Node number \d+ \((Flex\w+)\)", re.DOTALL)
 # how a process ends that was given too little memory to say so
 SILENT = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGTRAP)
 
@@ -46,7 +50,7 @@ def failure(runtime: Runtime, model: Path, limits: Limits, code: int, output: st
     name = model_name(model)
     died = signal.Signals(-code) if code < 0 else None
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    last = lines[-1] if lines else f"it ended with exit code {code}"
+    last = _short(lines[-1]) if lines else f"it ended with exit code {code}"
     if "No space left on device" in last:
         return DiskFullError(what, "no space is left for its outputs", "free some, then again")
     if died is signal.SIGALRM:
@@ -61,6 +65,17 @@ def failure(runtime: Runtime, model: Path, limits: Limits, code: int, output: st
         )
     why = last if died is None else f"the process died of {died.name}"
     return EdgeRuntimeError(what, why, f"%ggml convert {name}")
+
+
+def _short(said: str) -> str:
+    """What a runtime says in paragraphs, in one sentence; everything else as it is."""
+    newer = NEWER.search(said)
+    if newer is not None:
+        return f"{newer[1]} version {newer[2]} is newer than this runtime knows"
+    flex = FLEX.search(said)
+    if flex is not None:
+        return f"it needs TensorFlow's own operators ({flex[1]}), which this runtime has not"
+    return said
 
 
 def model_name(model: Path) -> str:

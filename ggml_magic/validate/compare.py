@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ggml_magic.device.contract import Contract, Decision, Rows
-from ggml_magic.model.decide import flipped
+from ggml_magic.model.decide import codes, flipped
 
 Places = npt.NDArray[np.intp]
 Mask = npt.NDArray[np.bool_]
@@ -41,7 +41,9 @@ class Comparison:
     ``flip_margin`` is the widest margin of the source at any of them (0 without flips).
     ``not_finite`` counts rows with NaN or infinity, whose differences count as infinite.
     ``distinct_outputs`` stops at ``DISTINCT_CAP``; ``constant`` says that the edge always gives
-    one output, ``source_constant`` that the source does.
+    one output, ``source_constant`` that the source does. ``distinct_decisions`` counts what the
+    edge decides, ``source_distinct_decisions`` what the source does, None where the value is the
+    answer; ``only_decision`` is the one that both give to every row, None where there are more.
     """
 
     rows: int
@@ -57,6 +59,9 @@ class Comparison:
     constant: bool
     source_constant: bool
     source_peak: float
+    distinct_decisions: int | None
+    source_distinct_decisions: int | None
+    only_decision: str | None
 
 
 def chunks(count: int, size: int = CHUNK_ROWS) -> Iterator[slice]:
@@ -73,9 +78,10 @@ def compare(
     """
     if source.shape != edge.shape:
         raise ValueError(f"outputs of shapes {source.shape} and {edge.shape}")
-    seen = _Seen()
+    seen = _Seen(decision, tolerance)
     for part in chunks(len(source), chunk_rows):
-        seen.add(decision, np.asarray(source[part]), np.asarray(edge[part]), tolerance, part.start)
+        seen.add(np.asarray(source[part]), np.asarray(edge[part]), part.start)
+    decides = decision.rule != "value"
     return Comparison(
         rows=len(source),
         flip_count=seen.worst.count,
@@ -90,7 +96,17 @@ def compare(
         constant=seen.edge_outputs.count == 1,
         source_constant=seen.source_outputs.count == 1,
         source_peak=seen.source_peak,
+        distinct_decisions=len(seen.edge_decisions) if decides else None,
+        source_distinct_decisions=len(seen.source_decisions) if decides else None,
+        only_decision=_only(decision, seen.edge_decisions | seen.source_decisions),
     )
+
+
+def _only(decision: Decision, kinds: set[int]) -> str | None:
+    if len(kinds) != 1:
+        return None
+    (code,) = kinds
+    return decision.classes[code] if decision.rule == "argmax" else str(code)
 
 
 def differences(source: Rows, edge: Rows) -> Rows:
@@ -145,7 +161,11 @@ def _peak(values: Rows, finite: Mask) -> float:
 class _Seen:
     """What the chunks so far have shown."""
 
-    def __init__(self) -> None:
+    def __init__(self, decision: Decision, tolerance: float) -> None:
+        self.decision = decision
+        self.tolerance = tolerance
+        self.edge_decisions: set[int] = set()
+        self.source_decisions: set[int] = set()
         self.worst = _Worst()
         self.histogram = _Histogram()
         self.edge_outputs = Distinct(DISTINCT_CAP)
@@ -157,9 +177,7 @@ class _Seen:
         self.source_not_finite = 0
         self.source_peak = 0.0
 
-    def add(
-        self, decision: Decision, source: Rows, edge: Rows, tolerance: float, start: int
-    ) -> None:
+    def add(self, source: Rows, edge: Rows, start: int) -> None:
         difference = differences(source, edge)
         self.histogram.add(difference)
         self.largest = max(self.largest, float(difference.max(initial=0.0)))
@@ -170,11 +188,22 @@ class _Seen:
         self.not_finite += int((~np.isfinite(edge).all(axis=1)).sum())
         self.edge_outputs.add(edge)
         self.source_outputs.add(source)
-        places = np.flatnonzero(flipped(decision, source, edge, tolerance))
+        places = np.flatnonzero(self._flipped(source, edge))
         if len(places):
             self.worst.add(places + start, difference[places].max(axis=1))
-            widest = margins(decision, source[places]).max()
-            self.flip_margin = max(self.flip_margin, float(widest))
+            wide = margins(self.decision, source[places])
+            wide[np.isnan(wide)] = np.inf  # what is no number is on no boundary
+            self.flip_margin = max(self.flip_margin, float(wide.max()))
+
+    def _flipped(self, source: Rows, edge: Rows) -> Mask:
+        if self.decision.rule == "value":
+            return flipped(self.decision, source, edge, self.tolerance)
+        # as ``flipped`` does, with the codes of both sides looked at on the way
+        before, after = codes(self.decision, source), codes(self.decision, edge)
+        self.source_decisions.update(np.flatnonzero(np.bincount(before)).tolist())
+        self.edge_decisions.update(np.flatnonzero(np.bincount(after)).tolist())
+        different: Mask = before != after
+        return different
 
 
 class _Worst:

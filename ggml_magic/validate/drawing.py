@@ -74,6 +74,21 @@ class _Axis:
         return f"{round(value, decimals) + 0.0:,.{decimals}f}"  # never -0.0
 
 
+@dataclass(frozen=True)
+class Total:
+    """What the points are drawn from: so many rows, so many of them flips, and what they are."""
+
+    rows: int
+    flips: int
+    flip: str
+    alike: str
+
+
+# What a flip is called, and a row that is none.
+DECISION_WORDS = ("flip", "decided alike")
+VALUE_WORDS = ("difference", "near enough")
+
+
 def scatter(
     source: npt.ArrayLike,
     edge: npt.ArrayLike,
@@ -81,12 +96,14 @@ def scatter(
     *,
     boundary: float | None,
     title: str,
+    total: Total | None = None,
 ) -> str:
     """Outputs of the notebook's model (N,) across, of the edge file (N,) up, as an SVG element.
 
     ``flipped`` (N,) says which rows are flips: diamonds where the edge is at or above
     ``boundary``, crosses below it and where there is none. At most 600 other points and 200
     flips are drawn, evenly chosen; rows without a finite number are counted and not drawn.
+    ``total`` counts the rows of which these are a part, for the legend; without it they are all.
     """
     x, y = (np.asarray(values, dtype=np.float64).ravel() for values in (source, edge))
     flips = np.asarray(flipped, dtype=bool).ravel()
@@ -95,7 +112,14 @@ def scatter(
     others = _thinned(np.flatnonzero(finite & ~flips), MOST_POINTS)
     marked = _thinned(np.flatnonzero(finite & flips), MOST_FLIPS)
     above = np.zeros(len(y), bool) if boundary is None else y >= float(np.float32(boundary))
-    legend = _legend(flips, above, finite, (len(others), len(marked)), boundary)
+    total = total or Total(len(flips), int(flips.sum()), *DECISION_WORDS)
+    sides = int(above[marked].sum()), int((~above[marked]).sum())
+    legend = _legend(total, sides, len(others), boundary)
+    lost = int((~finite).sum())
+    if lost:
+        mark, text = legend[-1]
+        some = f"{lost:,}" if len(flips) == total.rows else "those"
+        legend[-1] = mark, f"{text}; {some} without a number not drawn"
     said = "; ".join(text for _, text in legend)
     return "".join(
         [
@@ -221,30 +245,31 @@ Mark = Callable[[float, float], str]
 
 
 def _legend(
-    flips: npt.NDArray[np.bool_],
-    above: npt.NDArray[np.bool_],
-    finite: npt.NDArray[np.bool_],
-    drawn: tuple[int, int],
-    boundary: float | None,
+    total: Total, drawn_sides: tuple[int, int], others: int, boundary: float | None
 ) -> list[tuple[Mark, str]]:
-    """A mark and what it stands for, with counts; the same words go to screen readers."""
-    over, under = int((flips & finite & above).sum()), int((flips & finite & ~above).sum())
-    others, marked = drawn
-    some = "" if over + under == marked else f" ({marked:,} of {over + under:,} flips drawn)"
+    """A mark and what it stands for, with counts; the same words go to screen readers.
+
+    ``drawn_sides`` are the flips drawn above and below the boundary, ``others`` the other points.
+    """
+    over, under = drawn_sides
+    all_drawn = over + under == total.flips
     lines: list[tuple[Mark, str]] = []
+    said = plural(total.flips, total.flip) + ("" if all_drawn else f" ({over + under:,} drawn)")
     if boundary is None:
-        lines.append((_legend_cross, plural(under, "flip") + some))
+        lines.append((_legend_cross, said))
+    elif all_drawn:
+        below = f"{plural(under, total.flip)} below the boundary {boundary:g}"
+        lines += [(_legend_cross, below), (_legend_diamond, f"{plural(over, total.flip)} above it")]
     else:
+        # of those that are not drawn nobody knows the side
         lines += [
-            (_legend_cross, f"{plural(under, 'flip')} below the boundary {boundary:g}{some}"),
-            (_legend_diamond, f"{plural(over, 'flip')} above it"),
+            (_legend_cross, f"{said}: those below the boundary {boundary:g}"),
+            (_legend_diamond, "those above it"),
         ]
-    rest = int((finite & ~flips).sum())
-    same = (
-        plural(rest, "row") + " decided alike" + (f" ({others:,} drawn)" if others < rest else "")
+    rest = total.rows - total.flips
+    same = f"{plural(rest, 'row')} {total.alike}" + (
+        f" ({others:,} drawn)" if others < rest else ""
     )
-    lost = int((~finite).sum())
-    same += f"; {lost:,} without a number not drawn" if lost else ""
     return [*lines, (lambda x, y: _dots(f"M{x} {y}h0"), same)]
 
 

@@ -48,7 +48,7 @@ def facts(report: Report) -> tuple[tuple[str, str], ...]:
             "largest difference",
             f"{amount(report.max_abs_diff, 2)} (allowed {amount(report.tolerance, 2)})",
         ),
-        ("different outputs", _distinct(report)),
+        ("distinct outputs", _distinct(report)),
         ("outside training range", outside),
         *_task_facts(report),
         (f"on {'' if report.emulated else 'this '}{report.architecture}", _cost_fact(report)),
@@ -57,13 +57,22 @@ def facts(report: Report) -> tuple[tuple[str, str], ...]:
 
 def _task_facts(report: Report) -> Iterator[tuple[str, str]]:
     if report.accuracy is not None:
+        own = percent(report.accuracy)
+        source = None if report.source_accuracy is None else percent(report.source_accuracy)
         alone = f"the commonest label alone: {percent(report.majority)}"
-        yield "accuracy", f"{percent(report.accuracy)} ({alone})"
+        yield "accuracy", f"{own} ({_the_notebooks(own, source)}{alone})"
     if report.mean_abs_error is not None and report.baseline_abs_error is not None:
+        own = amount(report.mean_abs_error, 3)
+        source = None if report.source_abs_error is None else amount(report.source_abs_error, 3)
         alone = f"the median alone: {amount(report.baseline_abs_error, 3)}"
-        yield "mean absolute error", f"{amount(report.mean_abs_error, 3)} ({alone})"
+        yield "mean absolute error", f"{own} ({_the_notebooks(own, source)}{alone})"
     if report.precision is not None or report.recall is not None:
         yield "precision, recall", f"{percent(report.precision)}, {percent(report.recall)}"
+
+
+def _the_notebooks(own: str, source: str | None) -> str:
+    """The notebook's model's own figure, where it is another one than the edge's."""
+    return "" if source in (None, own) else f"the notebook's: {source}; "
 
 
 def _cost_fact(report: Report) -> str:
@@ -132,12 +141,20 @@ def _differences(report: Report) -> Iterator[Figure]:
         "99 of 100 outputs are no further than this from the notebook's.",
     )
     yield Figure(
-        "different outputs",
+        "distinct outputs",
         report.distinct_outputs,
         _distinct(report),
         "So many different answers the edge gives; a single one would mean that it does not look "
         "at its inputs.",
     )
+    if report.distinct_decisions is not None:
+        yield Figure(
+            "distinct decisions",
+            report.distinct_decisions,
+            f"{report.distinct_decisions:,}",
+            f"So many different decisions the edge takes, and the notebook's model "
+            f"{report.source_distinct_decisions:,}; where it is one, a flip has hardly a chance.",
+        )
     yield Figure(
         "NaN or infinity",
         report.not_finite,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from decimal import ROUND_CEILING, Context
 from typing import TYPE_CHECKING
 
 from ggml_magic.convert.variants import FLOAT32
 from ggml_magic.errors import GateError, GrammarError
+from ggml_magic.model.model import SAVED_MODEL
 from ggml_magic.presentation import plural, size
 from ggml_magic.runtimes import runtime as runtimes
 from ggml_magic.runtimes.runtime import NATIVE
@@ -24,6 +27,9 @@ FLOAT32_ROUNDING = 1e-6
 # From so many rows on, a model that answers one thing to all of them has nothing to prove; fewer
 # may well be alike.
 CONSTANT_ROWS = 50
+# There is no nearer file to convert to.
+NEAREST = frozenset((FLOAT32, SAVED_MODEL))
+TOLERANCE_DIGITS = 2
 
 
 def reasons_against(
@@ -106,10 +112,23 @@ def _remedy(report: Report) -> str:
     too_dear = not report.flip_count and report.max_abs_diff <= report.tolerance
     if too_dear and not report.not_finite and report.distinct_outputs > 1:
         return f"%ggml profile {report.name} --inputs X_test"
-    if report.variant != FLOAT32 or report.not_finite or not report.flip_count:
+    too_far = report.max_abs_diff > report.tolerance
+    if report.variant not in NEAREST or report.not_finite or not (report.flip_count or too_far):
         return again
     command = kept.command(report.name, report.runtime, report.arch)
-    return f"{command} --max-flips {report.flip_count}"
+    if report.flip_count and report.rule != VALUE:  # values that are near enough do not flip
+        command += f" --max-flips {report.flip_count}"
+    return f"{command} --tolerance {_rounded_up(report.max_abs_diff)}" if too_far else command
+
+
+def _rounded_up(value: float) -> str:
+    """The number to two digits, never below it, as a user would write it."""
+    shorter = Context(prec=TOLERANCE_DIGITS, rounding=ROUND_CEILING).create_decimal(value)
+    return f"{float(shorter):g}"
+
+
+def _moment(report: Report) -> str:
+    return f"{datetime.fromisoformat(report.created):%Y-%m-%d %H:%M} UTC"
 
 
 def load(
@@ -149,8 +168,9 @@ def gate(
         raise kept.not_proven(model, runtime, NATIVE)
     if report.file_sha256 != sha256:
         raise GateError(
-            f"{model.name} was converted again since it was proven",
-            f"the proof is of another file than {conversion.chosen}",
+            f"{model.name} was converted again since it was proven on this machine",
+            f"the report of {_moment(report)} is of another file than the present "
+            f"{conversion.chosen}",
             kept.command(model.name, runtime),
         )
     if force is not None:

@@ -97,7 +97,7 @@ def parse_cpus(value: float | str | None) -> int | None:
     text = f"{value:g}" if isinstance(value, float) else str(value).strip()
     if isinstance(value, bool) or not (text.isascii() and text.isdigit() and int(text) > 0):
         raise GrammarError(
-            f"cannot read --cpus {value!r}",
+            f"cannot read --cpus {text if isinstance(value, float) else repr(value)}",
             "it is how many processors the model may use, a whole number above 0",
             "--cpus 1",
         )

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from ggml_magic.convert import convert as conversions
+from ggml_magic.convert import tolerance
 from ggml_magic.convert.candidates import CONVERSION_FILE, Candidate, Conversion
+from ggml_magic.convert.choice import SAME_SPEED
 from ggml_magic.convert.variants import FLOAT32
 from ggml_magic.device.contract import Rows
 from ggml_magic.errors import (
@@ -25,10 +27,10 @@ from ggml_magic.errors import (
 from ggml_magic.model.labels import labels as as_answers
 from ggml_magic.model.model import EdgeModel
 from ggml_magic.model.rows import rows as as_rows
+from ggml_magic.model.unchanged import check_unchanged
 from ggml_magic.presentation import Card, Presented, plural, size
 from ggml_magic.runtimes import runtime as runtimes
 from ggml_magic.runtimes.runtime import NATIVE
-from ggml_magic.validate import tolerance
 from ggml_magic.validate.compare import compare, peak
 from ggml_magic.validate.evidence import Subject, source_answers
 from ggml_magic.validate.flips import pandas
@@ -119,9 +121,7 @@ class Profile(Presented):
         said = f"Of those that keep every decision, {_named(smallest)} is the smallest"
         timed = [line for line in sound if line.row_microseconds_p50 is not None]
         if timed:
-            fastest = min(timed, key=lambda line: line.row_microseconds_p50 or 0.0)
-            same = fastest == smallest
-            said += " and the fastest" if same else f" and {_named(fastest)} the fastest"
+            said += _fastest(timed, smallest)
         return (f"{said}.",)
 
     def _measured(self) -> str:
@@ -154,18 +154,19 @@ def profile(
 
     ``variants`` default to those that convert left; named ones are made where they are missing,
     and what convert chose stays chosen. ``runtime_names`` default to all. What does not run, or
-    cannot be built here, is a line that says why. Raises ``NotYetError`` without a conversion,
-    ``GrammarError`` for a name that is not there, ``ContractError`` and its kinds,
-    ``ConversionError`` where the model itself does not answer.
+    cannot be built here, is a line that says why. Raises ``NotYetError`` without a conversion or
+    where the notebook's model has changed since it was described, ``GrammarError`` for a name
+    that is not there, ``ContractError`` and its kinds, ``ConversionError`` where the model itself
+    does not answer.
     """
     _check_arch(arch)
     targets = [runtimes.get(name) for name in dict.fromkeys(runtime_names or runtimes.names())]
     decision = model.contract.decision
+    check_unchanged(model)  # the reference is the proof's: the live stages, where there are any
     rows = as_rows(inputs, model.contract, "inputs", units=units)
     truth = None if labels is None else as_answers(labels, decision, len(rows))
     conversion, refused = _conversion(workspace, model, variants)
-    # what was described, whatever the live stages have learned since
-    source = source_answers(replace(model, stages=()), rows)
+    source = source_answers(model, rows)
     bench = _Bench(model, conversion, rows, source, truth, arch, limits or runtimes.Limits())
     lines = []
     for target in targets:
@@ -312,6 +313,26 @@ def _named(line: Line) -> str:
     return f"{line.variant} on {line.runtime} {line.version}"
 
 
+def _fastest(timed: Sequence[Line], smallest: Line) -> str:
+    """A clause on speed, in which what the next run may turn round is equal."""
+    limit = min(line.row_microseconds_p50 or 0.0 for line in timed) * SAME_SPEED
+    quick = [line for line in timed if (line.row_microseconds_p50 or 0.0) <= limit]
+    if quick == [smallest]:
+        return " and the fastest"
+    if len(quick) == 1:
+        return f" and {_named(quick[0])} the fastest"
+    equal = f"times within a factor of {SAME_SPEED:g} are equal"
+    if len(quick) == len(timed):
+        return f", and none is faster than another ({equal})"
+    return f", and the fastest are {' and '.join(map(_named, quick))} ({equal})"
+
+
+def _rows_per_second(line: Line) -> str:
+    """To three digits: the others change from run to run."""
+    speed = line.rows_per_second
+    return NONE if speed is None else f"{float(f'{speed:.3g}'):,.0f}"
+
+
 def _figure(value: float | None, form: str) -> str:
     return NONE if value is None else format(value, form)
 
@@ -330,7 +351,7 @@ _COLUMNS = (
     _Column("mean error", lambda line: _figure(line.mean_abs_error, ".3g")),
     _Column("p50 µs", lambda line: _figure(line.row_microseconds_p50, ",.3g")),
     _Column("p95 µs", lambda line: _figure(line.row_microseconds_p95, ",.3g")),
-    _Column("rows/s", lambda line: _figure(line.rows_per_second, ",.0f")),
+    _Column("rows/s", _rows_per_second),
     _Column("memory", _memory),
     _Column("does not run", lambda line: line.why),
 )

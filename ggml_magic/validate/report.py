@@ -26,6 +26,8 @@ RULE_OF_THREE = 3
 VALUE = "value"
 # A card is read at a glance; the rest is in ``flips``.
 FLIPS_SHOWN = 5
+# A float32 tells no more.
+FLOAT32_DIGITS = 7
 MEGABYTE = 1_000_000
 NO_FLIPS = flips_of.none(())
 NO_POINTS = Sample(np.empty(0), np.empty(0), np.empty(0, dtype=np.bool_))
@@ -54,13 +56,17 @@ class Report(Presented):
     Shares are from 0 to 1; differences and the tolerance in units of the output; ``created`` is
     UTC in ISO 8601. ``accuracy``, ``precision``, ``recall`` and ``auc`` are the edge file's,
     ``source_accuracy`` the notebook's model's; ``majority`` is what the commonest label alone
-    would reach. Of a value, ``mean_abs_error`` is the edge file's against the labels and
-    ``baseline_abs_error`` that of their median alone. ``arch`` is what was asked for (native,
+    would reach. Of a value, ``mean_abs_error`` is the edge file's against the labels,
+    ``source_abs_error`` the notebook's model's and ``baseline_abs_error`` that of their median
+    alone. ``arch`` is what was asked for (native,
     aarch64, armv7l), ``architecture`` the processor's own name; where it is emulated, latency,
     load time and memory are None, since they would be the emulator's. ``boundary`` is the
     threshold of the decision, if it has one. ``distinct_outputs`` is counted up to 10,000;
     ``out_of_range`` is the share of rows outside the training range by feature. ``input_shape`` is
     what the file states for its input, -1 any number; None where it is not known.
+    ``distinct_decisions`` counts what the edge decides and ``source_distinct_decisions`` what the
+    notebook's model does (None of a value), ``only_decision`` is the one that both give to every
+    row; ``feature_names`` are in the contract's order.
     """
 
     name: str
@@ -108,6 +114,11 @@ class Report(Presented):
     peak_bytes: int | None
     created: str
     input_shape: tuple[int, ...] | None = None
+    source_abs_error: float | None = None
+    distinct_decisions: int | None = None
+    source_distinct_decisions: int | None = None
+    only_decision: str | None = None
+    feature_names: tuple[str, ...] = ()
     flipped: Flips = field(default=NO_FLIPS, compare=False, repr=False)
     points: Sample = field(default=NO_POINTS, compare=False, repr=False)
 
@@ -159,12 +170,14 @@ class Report(Presented):
         )
 
     def to_df(self) -> Any:
-        """One line a figure (figure, value, meaning), as a pandas ``DataFrame``.
+        """One line a figure (figure, value, shown, meaning), as a pandas ``DataFrame``.
 
+        ``value`` is the number itself, ``shown`` the same as text with its unit: pandas rounds
+        the numbers that it displays, and shows 1.8e-07 as 0.0.
         Raises ``MissingExtraError`` where pandas is not installed.
         """
-        lines = [(figure.name, figure.value, figure.meaning) for figure in self.figures]
-        return flips_of.pandas().DataFrame(lines, columns=["figure", "value", "meaning"])
+        lines = [(f.name, f.value, f.said, f.meaning) for f in self.figures]
+        return flips_of.pandas().DataFrame(lines, columns=["figure", "value", "shown", "meaning"])
 
     def card(self) -> Card:
         """The verdict, why it failed, the main figures, and the first flipped rows."""
@@ -173,28 +186,30 @@ class Report(Presented):
         from ggml_magic.validate.figures import facts
 
         shown = range(min(FLIPS_SHOWN, len(self.flipped)))
+        behind = () if self.rule == VALUE else ("notebook's output", "edge's output")
         return Card(
             f"{self.name} {self.verdict}",
             (*reasons, *suspects, *facts(self)),
-            ("row", "notebook", "edge", "notebook's output", "edge's output", "out of range"),
+            ("row", "notebook", "edge", *behind, "out of range"),
             tuple(self._line(place) for place in shown),
             self._notes(len(shown)),
         )
 
     def _line(self, place: int) -> tuple[str, ...]:
         kept = self.flipped
-        return (
-            f"{kept.rows[place]:,}",
-            str(kept.source[place]),
-            str(kept.edge[place]),
-            f"{kept.source_outputs[place]:.7g}",
-            f"{kept.edge_outputs[place]:.7g}",
-            ", ".join(kept.out_of_range(place)) or "-",
+        outputs = tuple(
+            f"{side[place]:.{FLOAT32_DIGITS}g}" for side in (kept.source_outputs, kept.edge_outputs)
         )
+        # a value is its own answer
+        answers = () if self.rule == VALUE else (str(kept.source[place]), str(kept.edge[place]))
+        strange = ", ".join(kept.out_of_range(place)) or "-"
+        return (f"{kept.rows[place]:,}", *answers, *outputs, strange)
 
     def _notes(self, shown: int) -> tuple[str, ...]:
         noun = "answer" if self.rule == VALUE else "flip"
-        notes = [self.caution] if self.caution else []
+        from ggml_magic.validate.cautions import cautions
+
+        notes = [*cautions(self)]
         more, left_out = self.flip_count - shown, self.flip_count - len(self.flipped)
         if more:
             notes.append(f"and {plural(more, noun)} more, in .flips")
@@ -209,8 +224,14 @@ class Report(Presented):
         if not len(points.source):
             return self.card().html()
         title = f"{self.name}: each row's output in the notebook and on the edge"
+        words = drawing.VALUE_WORDS if self.rule == VALUE else drawing.DECISION_WORDS
         picture = drawing.scatter(
-            points.source, points.edge, points.flipped, boundary=self.boundary, title=title
+            points.source,
+            points.edge,
+            points.flipped,
+            boundary=self.boundary,
+            title=title,
+            total=drawing.Total(self.rows, self.flip_count, *words),
         )
         return self.card().html() + picture
 
@@ -233,6 +254,9 @@ class Report(Presented):
             if isinstance(value, str) and name in MAY_BE_INFINITE:
                 rest[name] = float(value)
         rest["reasons"] = tuple(rest["reasons"])
+        rest["feature_names"] = tuple(rest.get("feature_names", ()))
+        order = rest["feature_names"] or flipped.names
+        rest["out_of_range"] = _in_order(rest["out_of_range"], order)
         rest["suspects"] = tuple(Suspect(**suspect) for suspect in rest["suspects"])
         rest["latency"] = None if rest["latency"] is None else Latency(**rest["latency"])
         if rest.get("input_shape") is not None:
@@ -247,7 +271,13 @@ MAY_BE_INFINITE = (
     "p99_abs_diff",
     "mean_abs_error",
     "baseline_abs_error",
+    "source_abs_error",
 )
+
+
+def _in_order(shares: dict[str, float], names: tuple[str, ...]) -> dict[str, float]:
+    """By the contract's order, which a file of sorted keys has lost: it decides between equals."""
+    return {name: shares[name] for name in dict.fromkeys((*names, *shares)) if name in shares}
 
 
 def differing(rule: str, count: int, rows: int, tolerance: float) -> str:

@@ -27,7 +27,8 @@ class Task:
     reach, ``source_accuracy`` is the notebook's model's; precision and recall are of the second
     of two classes, None where they would divide by nothing. ``auc`` is the chance that a row
     labelled 1 has a larger output than one labelled 0. Errors are of values, in units of the
-    output: ``baseline_abs_error`` is that of answering the labels' median always.
+    output: ``source_abs_error`` is the notebook's model's, ``baseline_abs_error`` that of answering
+    the labels' median always.
     """
 
     accuracy: float | None = None
@@ -38,6 +39,7 @@ class Task:
     auc: float | None = None
     mean_abs_error: float | None = None
     baseline_abs_error: float | None = None
+    source_abs_error: float | None = None
 
 
 def task(decision: Decision, source: Rows, edge: Rows, labels: Answers) -> Task:
@@ -46,6 +48,7 @@ def task(decision: Decision, source: Rows, edge: Rows, labels: Answers) -> Task:
         return Task(
             mean_abs_error=_mean_distance(edge, labels),
             baseline_abs_error=_mean_distance(None, labels),
+            source_abs_error=_mean_distance(source, labels),
         )
     counted, agreed = _confusion(decision, source, edge, labels)
     rows = len(labels)
@@ -98,7 +101,7 @@ def _share(part: float, whole: float) -> float | None:
 
 
 def _mean_distance(edge: Rows | None, labels: Answers) -> float:
-    """The mean distance of the labels from the edge's values, or from their own median."""
+    """The mean distance of the labels from a side's values, or from their own median."""
     middle, total = (np.median(labels) if edge is None else 0.0), 0.0
     for part in chunks(len(labels)):
         said = middle if edge is None else edge[part, 0].astype(np.float64)

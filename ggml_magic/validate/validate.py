@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 
 import numpy as np
 
+from ggml_magic.convert import tolerance as tolerances
 from ggml_magic.convert.convert import Conversion
 from ggml_magic.convert.variants import FLOAT32
 from ggml_magic.device.contract import Contract, Rows
@@ -18,7 +19,6 @@ from ggml_magic.model.rows import rows as as_rows
 from ggml_magic.runtimes import runtime as runtimes
 from ggml_magic.runtimes.runtime import NATIVE
 from ggml_magic.validate import flips, golden, kept, limits, suspects
-from ggml_magic.validate import tolerance as tolerances
 from ggml_magic.validate.compare import Comparison, compare, outside, peak
 from ggml_magic.validate.evidence import Evidence, Subject, gathered, source_answers
 from ggml_magic.validate.gate import costs_against, failed, gate, load, reasons_against
@@ -149,6 +149,9 @@ class _Proof:
             p99_abs_diff=compared.p99_abs_diff,
             distinct_outputs=compared.distinct_outputs,
             not_finite=compared.not_finite,
+            distinct_decisions=compared.distinct_decisions,
+            source_distinct_decisions=compared.source_distinct_decisions,
+            only_decision=compared.only_decision,
             out_of_range_share=out_of_range_share,
             out_of_range=out_of_range,
             **asdict(figures),
@@ -166,6 +169,7 @@ class _Proof:
             peak_bytes=run.peak_bytes,
             created=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
             input_shape=subject.input_shape,
+            feature_names=self.contract.names,
             flipped=flips.flips(self.contract, compared.flips, evidence.rows, *sides),
             points=flips.sample(decision, compared.flips, *sides, tolerance),
         )

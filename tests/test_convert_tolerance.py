@@ -1,16 +1,14 @@
-"""One rule of what an output may differ by, for the proof and for the profile."""
+"""One rule of what an output may differ by, for the choice, the proof and the profile."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ggml_magic.convert.choice import TOLERANCES, tolerance, value_tolerance
-from ggml_magic.convert.variants import FLOAT32, INT8
+from ggml_magic.convert.tolerance import TOLERANCES, VALUE_TOLERANCE, allowed, of_variant
+from ggml_magic.convert.variants import FLOAT32, INT8, SPLIT
 from ggml_magic.device.contract import Decision
-from ggml_magic.validate.tolerance import allowed, of_variant
 
 HALF, VALUE = Decision("threshold"), Decision("value")
 WITHIN = Decision("value", tolerance=0.5)
@@ -38,8 +36,15 @@ def test_what_may_differ(
 
 
 @given(st.sampled_from(list(TOLERANCES)), st.floats(0, 1e6, width=32))
-def test_it_is_the_rule_by_which_convert_chooses(variant: str, peak: float) -> None:
-    outputs = np.asarray([[-peak], [peak / 2]], dtype=np.float32)
-    assert of_variant(variant, peak) == pytest.approx(tolerance(variant, outputs))
-    assert allowed(VALUE, variant, peak) <= value_tolerance(VALUE, outputs) * (1 + 1e-9)
-    assert allowed(WITHIN, variant, peak) == value_tolerance(WITHIN, outputs)
+def test_it_grows_with_the_outputs_and_a_value_is_never_allowed_more(
+    variant: str, peak: float
+) -> None:
+    assert of_variant(variant, peak) >= of_variant(variant, 0.0) == TOLERANCES[variant]
+    assert of_variant(variant, 1000 * max(1.0, peak)) > of_variant(variant, peak)
+    assert allowed(VALUE, variant, peak) <= of_variant(variant, peak)
+    assert allowed(VALUE, variant, peak) <= VALUE_TOLERANCE * max(1.0, peak)
+    assert allowed(WITHIN, variant, peak) == WITHIN.tolerance
+
+
+def test_the_finer_int8_is_not_held_to_less_than_the_coarser() -> None:
+    assert TOLERANCES[SPLIT] >= TOLERANCES[INT8]
