@@ -36,8 +36,6 @@ QEMU_SUITES = ("trixie", "bookworm-backports")
 QEMU_BYTES = 71_100_000  # the package holds every emulator; two are kept
 PROBE_SECONDS = 30
 
-ARCHITECTURES = (NATIVE, *MACHINES)
-
 
 @dataclass(frozen=True)
 class Interpreter:

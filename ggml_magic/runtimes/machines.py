@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ggml_magic.errors import GrammarError
+
 # this machine itself: what runs without an emulator
 NATIVE = "native"
 # Debian 12: the newest with Python 3.11, which every pinned runtime has wheels for
@@ -55,3 +57,14 @@ MACHINES = {
         ),
     )
 }
+ARCHITECTURES = (NATIVE, *MACHINES)
+
+
+def check(arch: str) -> None:
+    """Raise ``GrammarError`` for what is neither this machine nor one to be emulated."""
+    if arch not in ARCHITECTURES:
+        raise GrammarError(
+            f"no architecture is called {arch!r}",
+            f"there are {', '.join(ARCHITECTURES)}",
+            f"--arch {NATIVE}",
+        )

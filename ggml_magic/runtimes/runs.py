@@ -20,6 +20,7 @@ import numpy.typing as npt
 from ggml_magic.device.environment import clean_environment
 from ggml_magic.device.measure import Task
 from ggml_magic.errors import GgmlError, GrammarError
+from ggml_magic.runtimes import machines
 from ggml_magic.runtimes.environments import environment
 from ggml_magic.runtimes.failures import failure, out_of_memory, starved
 from ggml_magic.runtimes.kinds import ADAPTERS, Runtime
@@ -224,13 +225,8 @@ def _interpreter(runtime: Runtime, arch: str) -> tuple[tuple[str, ...], Mapping[
     """What stands before ``-c``, and the variables that it needs."""
     if arch == NATIVE:
         return (str(environment(runtime).python), "-I", "-B"), {}
+    machines.check(arch)
     from ggml_magic.runtimes import emulation
 
-    if arch not in emulation.ARCHITECTURES:
-        raise GrammarError(
-            f"no architecture is called {arch!r}",
-            f"there are {', '.join(emulation.ARCHITECTURES)}",
-            f"--arch {NATIVE}",
-        )
     made = emulation.interpreter(runtime, arch)
     return made.argv, made.variables

@@ -29,6 +29,7 @@ from ggml_magic.model.model import EdgeModel
 from ggml_magic.model.rows import rows as as_rows
 from ggml_magic.model.unchanged import check_unchanged
 from ggml_magic.presentation import Card, Presented, plural, size
+from ggml_magic.runtimes import machines
 from ggml_magic.runtimes import runtime as runtimes
 from ggml_magic.runtimes.runtime import NATIVE
 from ggml_magic.validate.compare import compare, peak
@@ -159,7 +160,7 @@ def profile(
     that is not there, ``ContractError`` and its kinds, ``ConversionError`` where the model itself
     does not answer.
     """
-    _check_arch(arch)
+    machines.check(arch)
     targets = [runtimes.get(name) for name in dict.fromkeys(runtime_names or runtimes.names())]
     decision = model.contract.decision
     check_unchanged(model)  # the reference is the proof's: the live stages, where there are any
@@ -179,19 +180,6 @@ def profile(
                 break
     lines += [Line(variant, NONE, NONE, why=why) for variant, why in refused.items()]
     return Profile(model.name, len(rows), arch, platform.machine(), tuple(lines))
-
-
-def _check_arch(arch: str) -> None:
-    if arch == NATIVE:
-        return
-    from ggml_magic.runtimes import emulation  # reads a table of machines, for those who ask
-
-    if arch not in emulation.ARCHITECTURES:
-        raise GrammarError(
-            f"no architecture is called {arch!r}",
-            f"there are {', '.join(emulation.ARCHITECTURES)}",
-            f"--arch {NATIVE}",
-        )
 
 
 def _conversion(
