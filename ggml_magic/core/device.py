@@ -25,7 +25,9 @@ from ggml_magic.core.inventory import Inventory
 from ggml_magic.core.ipc import Server, Serving
 from ggml_magic.core.jobs import Jobs
 from ggml_magic.core.logs import Log
-from ggml_magic.core.operations import Operations
+from ggml_magic.core.operations.configuration import Configuration
+from ggml_magic.core.operations.shadows import ShadowOperations
+from ggml_magic.core.operations.states import States
 from ggml_magic.core.shadow import Shadows
 from ggml_magic.core.status import FleetStatus
 from ggml_magic.core.sync import Synchroniser
@@ -78,12 +80,17 @@ class Device:
         self._sync = Synchroniser(
             options.thing, self._shadows, self._cloud, self._layout.shadows / SYNC_FILE
         )
-        operations = Operations(self._held, self._engine, self._shadows)
-        self._server = Server(Serving(operations.table(), self._engine.component_of, self._log))
+        configuration = Configuration(self._held)
+        operations = {
+            **configuration.handlers(),
+            **States(self._engine).handlers(),
+            **ShadowOperations(self._held, self._shadows).handlers(),
+        }
+        self._server = Server(Serving(operations, self._engine.component_of, self._log))
         platform = recipe.device_platform()
         self._status = FleetStatus(self._cloud, self._engine, self._held, platform)
         self._deployer = Deployer(
-            self._layout, self._cloud, self._engine, self._held, self._log, operations.configured
+            self._layout, self._cloud, self._engine, self._held, self._log, configuration.configured
         )
         jobs = Jobs(self._cloud, self._deployer, self._deployed)
         self._telling = Worker("fleet status", self._status.work, self._log)
