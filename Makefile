@@ -1,5 +1,5 @@
 # The commands of this checkout. Everything they write is inside it.
-.PHONY: demo test test-fast test-real test-notebook lab lint format bench lock wheel clean
+.PHONY: demo test test-fast test-real test-notebook lab lint format bench conformance lock wheel clean
 
 here := $(CURDIR)
 export GGML_CACHE ?= $(here)/build/cache
@@ -55,6 +55,10 @@ format:
 bench: ## figures as ratios, measured in one run
 	@scripts/install test
 	python -m bench
+
+conformance: ## docs/conformance.md, from the rules and their tests
+	@scripts/install test
+	python tests/rules.py
 
 lock: ## resolve requirements.lock anew
 	@scripts/install test

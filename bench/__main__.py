@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import device, proof, startup
+from bench import device, fleet, ipc, proof, startup
 from bench.figure import Figure, table
 
 
@@ -17,10 +17,17 @@ def main() -> int:
         figures: list[Figure] = [
             *startup.figures(),
             *proof.figures(here),
-            *device.figures(here),
+            *device.figures(_made(here / "device")),
+            *ipc.figures(here),
+            *fleet.figures(_made(here / "fleet")),
         ]
     print(table(figures))
     return 0 if all(figure.within for figure in figures) else 1
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ VERBS = frozenset(
     (
         "config",
         "sandbox",
+        "core",
         "doctor",
         "model",
         "convert",
@@ -34,6 +35,7 @@ VERBS = frozenset(
         "status",
         "replay",
         "predictions",
+        "messages",
         "shadow",
         "logs",
         "run",

@@ -24,7 +24,7 @@
     ├── DeploymentError           the deployment ended in failure
     │   └── DeploymentTimeoutError    it did not end in time
     ├── SandboxError              the sandbox could not start, or was lost
-    ├── CoreError                 a core device's process could not start
+    ├── CoreError                 a core device is not there, or does not do as asked
     ├── PipelineError             a pipeline file, or a run of one, failed
     ├── SettingsError             a setting has a value that it cannot have
     └── MissingExtraError         a package of an extra is not installed
@@ -164,7 +164,7 @@ class SandboxError(GgmlError):
 
 
 class CoreError(GgmlError):
-    """A core device's process could not start."""
+    """A core device could not start, does not run, or has no such component."""
 
 
 class PipelineError(GgmlError):

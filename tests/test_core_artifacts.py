@@ -6,16 +6,18 @@ import asyncio
 import base64
 import hashlib
 import io
-import stat
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ggml_magic.core import artifacts
-from ggml_magic.core.artifacts import ArtifactError
+from ggml_magic.core import archives, artifacts
+from ggml_magic.core.artifacts import ArtifactError, Wishes
 from ggml_magic.core.disk import Layout
+from ggml_magic.core.downloads import TRIES, Place
+from ggml_magic.core.packages import Room
 from ggml_magic.core.recipe import Artifact
 from ggml_magic.errors import CloudError, UnreachableError
 
@@ -31,10 +33,13 @@ class Store:
         self.cut = 0
         self.error: Exception | None = None
 
-    async def download(self, bucket: str, key: str, target: Path) -> str:
-        assert bucket == "bucket"
+    async def download(
+        self, place: Place, target: Path, admit: Callable[[int], None] = lambda size: None
+    ) -> str:
+        assert place.bucket == "bucket"
         self.downloads += 1
-        content = self.objects[key]
+        content = self.objects[place.key]
+        admit(len(content))
         if self.downloads <= self.cut:
             content = content[:-1]
         target.write_bytes(content)
@@ -123,38 +128,89 @@ def test_a_cut_transfer_is_tried_again_and_a_wrong_object_is_refused(layout: Lay
     store = Store(b=b"something else")
     with pytest.raises(ArtifactError, match=r"s3://bucket/b .*digest differs"):
         prepare(layout, store, artifact(b"published", "b", "NONE"))
-    assert store.downloads == artifacts.TRIES
+    assert store.downloads == TRIES
     assert files(layout.artifacts) == {f"{NAME}/{VERSION}/a.zip"}
 
 
-@pytest.mark.parametrize("name", ["../out", "/tmp/out", "x/../../../out"])
-def test_an_entry_outside_is_refused_and_nothing_stays(layout: Layout, name: str) -> None:
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as opened:
-        opened.writestr("good", "1")
-        opened.writestr(name, "evil")
-    with pytest.raises(ArtifactError, match="leaves its folder"):
-        prepare(layout, Store(**{"a.zip": content.getvalue()}), artifact(content.getvalue()))
-    assert list((layout.unarchived / NAME / VERSION).iterdir()) == []
-    assert not list(layout.root.rglob("out"))
-
-
-def test_a_link_is_refused_and_so_is_no_archive(layout: Layout) -> None:
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as opened:
-        entry = zipfile.ZipInfo("link")
-        entry.external_attr = (stat.S_IFLNK | 0o777) << 16
-        opened.writestr(entry, "/etc/passwd")
-    with pytest.raises(ArtifactError, match="is a link"):
-        prepare(layout, Store(**{"a.zip": content.getvalue()}), artifact(content.getvalue()))
-    with pytest.raises(ArtifactError, match="cannot be unpacked"):
-        prepare(layout, Store(**{"b.zip": b"no zip"}), artifact(b"no zip", "b.zip"))
-
-
-@pytest.mark.parametrize("uri", ["docker:x", "https://bucket/a", "s3://bucket", "s3://bucket/x/.."])
-def test_other_places_are_refused(layout: Layout, uri: str) -> None:
-    with pytest.raises(ArtifactError):
+@pytest.mark.parametrize(
+    ("uri", "why"),
+    [
+        ("docker:x", "is a Docker image, and this core runs no containers"),
+        ("https://bucket/a", "neither s3://bucket/key nor greengrass:name"),
+        ("s3://bucket/", "names no file"),
+        ("s3://bucket", "is no s3://bucket/key"),
+        ("s3:/bucket/a", "is no s3://bucket/key"),
+        ("s3://bucket/x/..", "names no file"),
+        ("s3://bucket/.part", "names no file"),
+        ("greengrass:a", "no version of the cloud's"),
+        ("a", "neither s3"),
+    ],
+)
+def test_other_places_are_refused(layout: Layout, uri: str, why: str) -> None:
+    with pytest.raises(ArtifactError, match=why):
         prepare(layout, Store(), replace(artifact(b""), uri=uri))
+
+
+def test_a_service_artifact_is_asked_for_by_the_versions_arn(layout: Layout) -> None:
+    (layout.recipes / f"{NAME}-{VERSION}.arn").write_text("arn:x")
+    places = []
+
+    class Cloud:
+        async def download(
+            self, place: Place, target: Path, admit: Callable[[int], None] = lambda size: None
+        ) -> str:
+            places.append(place)
+            target.write_bytes(b"m")
+            return artifact(b"m").digest
+
+    wanted = replace(artifact(b"m", unarchive="NONE"), uri="greengrass:m.bin")
+    asyncio.run(artifacts.prepare(layout, Cloud(), NAME, VERSION, [wanted]))
+    assert places == [Place("greengrass:m.bin", arn="arn:x", name="m.bin")]
+    assert (layout.artifacts / NAME / VERSION / "m.bin").read_bytes() == b"m"
+
+
+def test_a_local_file_without_a_digest_is_taken_as_it_is(layout: Layout) -> None:
+    folder = layout.artifacts / NAME / VERSION
+    folder.mkdir(parents=True)
+    (folder / "a.zip").write_bytes(archive(x="local"))
+    store = Store()
+    prepare(layout, store, Artifact("s3://bucket/a.zip", unarchive="ZIP"))
+    assert store.downloads == 0
+    assert (layout.unarchived / NAME / VERSION / "a" / "x").read_text() == "local"
+
+
+def test_without_room_nothing_is_written_and_unused_versions_go_first(layout: Layout) -> None:
+    old = layout.artifacts / NAME / "0.9.0"
+    old.mkdir(parents=True)
+    (old / "m").write_bytes(bytes(1000))
+    content = bytes(1500)
+    store, wanted = Store(m=content), artifact(content, "m", "NONE")
+
+    def bring(limit: int) -> None:
+        wishes = Wishes(Room(layout, lambda: [(NAME, VERSION)], store_bytes=limit))
+        asyncio.run(artifacts.prepare(layout, store, NAME, VERSION, [wanted], wishes))
+
+    with pytest.raises(ArtifactError, match="no room for s3://bucket/m of 1500") as caught:
+        bring(1200)
+    assert caught.value.code == "DISK_SPACE_CRITICAL"
+    assert files(layout.artifacts) == set()
+    old.mkdir(parents=True)
+    (old / "m").write_bytes(bytes(1000))
+    bring(2000)
+    assert files(layout.artifacts) == {f"{NAME}/{VERSION}/m"}
+
+
+def test_a_new_owner_hears_of_each_file_and_folder_once_it_is_ready(layout: Layout) -> None:
+    content = archive(x="1")
+    heard: list[tuple[str, int]] = []
+
+    def owned(path: Path) -> None:
+        heard.append((path.name, path.stat().st_mode & 0o777))
+
+    wishes = Wishes(Room(layout), owned)
+    store = Store(**{"a.zip": content})
+    asyncio.run(artifacts.prepare(layout, store, NAME, VERSION, [artifact(content)], wishes))
+    assert heard == [("a", 0o750), ("a.zip", 0o440)]
 
 
 def test_an_artifact_without_a_digest_is_refused(layout: Layout) -> None:
@@ -171,6 +227,10 @@ def test_a_refusal_is_the_artifacts_silence_is_not(layout: Layout) -> None:
     store.error = UnreachableError("nobody answers")
     with pytest.raises(UnreachableError):
         prepare(layout, store, artifact(b"x"))
+    assert [path.read_bytes() for path in layout.artifacts.glob("*/*/.a.zip.*.part")] == [b"x"]
+    store.error = CloudError("GetObject was refused", "no such key")
+    with pytest.raises(ArtifactError):
+        prepare(layout, store, artifact(b"x"))
     assert files(layout.artifacts) == set()
 
 
@@ -184,7 +244,7 @@ def test_a_refusal_is_the_artifacts_silence_is_not(layout: Layout) -> None:
 def test_permissions(layout: Layout, read: str, execute: str, bits: int) -> None:
     content = archive(sub__x="1")
     wanted = replace(artifact(content), read=read, execute=execute)
-    assert artifacts.mode(wanted) == bits
+    assert archives.mode(wanted) == bits
     prepare(layout, Store(**{"a.zip": content}), wanted)
     folder = layout.unarchived / NAME / VERSION / "a"
     assert (folder / "sub" / "x").stat().st_mode & 0o777 == bits
@@ -193,15 +253,5 @@ def test_permissions(layout: Layout, read: str, execute: str, bits: int) -> None
     assert not folder.exists()
 
 
-def test_tidying_keeps_what_is_named(layout: Layout) -> None:
-    content = archive(x="1")
-    for name, version in ((NAME, "1.0.0"), (NAME, "2.0.0"), ("other", "1.0.0")):
-        wanted = artifact(content)
-        store = Store(**{"a.zip": content})
-        asyncio.run(artifacts.prepare(layout, store, name, version, [wanted]))
-        (layout.recipes / f"{name}-{version}.json").write_text("{}")
-    artifacts.tidy(layout, [(NAME, "2.0.0")])
-    for folder in (layout.artifacts, layout.unarchived):
-        assert [str(path.relative_to(folder)) for path in folder.glob("*/*")] == [f"{NAME}/2.0.0"]
-        assert [path.name for path in folder.iterdir()] == [NAME]
-    assert [path.name for path in layout.recipes.iterdir()] == [f"{NAME}-2.0.0.json"]
+def test_bits_of_its_own_go_before_those_of_words() -> None:
+    assert archives.mode(replace(artifact(b""), read="NONE", bits=0o755)) == 0o755

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from ggml_magic.core import client, socketpath
+from ggml_magic.core import access, client, socketpath
+from ggml_magic.core.caller import Caller
 from ggml_magic.core.client import CoreDevice
 from ggml_magic.errors import CoreError
 
@@ -156,3 +157,20 @@ def test_the_core_itself_holds_no_credentials(root: Path, monkeypatch: pytest.Mo
     device = start(root)
     environment = Path(f"/proc/{device.pid}/environ").read_bytes()
     assert b"AWS_SECRET_ACCESS_KEY" not in environment
+
+
+def test_local_use_keeps_a_core_without_a_sandbox(root: Path) -> None:
+    """Who deploys on the device itself uses it, though no sandbox ever answered."""
+    idle = 2.0
+    start(root, idle_minutes=idle / 60)
+    since = time.monotonic()
+    held = access.read(root)
+    assert held is not None
+    with Caller(held.socket, held.token, SOON) as caller:
+
+        def used_for_long() -> bool:
+            caller.call("CreateLocalDeployment", {"rootComponentsToRemove": ["com.example.None"]})
+            return time.monotonic() - since > 2 * idle
+
+        until(used_for_long, "the core ended while it was used")
+    until(lambda: client.running(root) is None, "the core lives on without use")

@@ -16,7 +16,10 @@ from typing import Any
 import pytest
 
 from ggml_magic.core.cloud import Cloud, Execution, Notices
+from ggml_magic.core.downloads import Place
 from ggml_magic.errors import CloudError, UnreachableError
+
+A_B_C = Place("s3://bucket/a b/c.zip", bucket="bucket", key="a b/c.zip")
 
 
 class Sandbox:
@@ -49,7 +52,7 @@ class Sandbox:
                 self.end_headers()
                 self.wfile.write(content)
 
-            do_GET = do_PUT = do_POST = _serve  # noqa: N815
+            do_GET = do_PUT = do_DELETE = do_POST = _serve  # noqa: N815
 
             def log_message(self, *_: Any) -> None:
                 return
@@ -112,9 +115,9 @@ def test_requests_are_the_services_own(sandbox: Sandbox, cloud: Cloud, tmp_path:
         sandbox.will({"resolvedComponentVersions": [recipe]})
         answers.append((await cloud.resolve({"os": "linux"}, "c", {"g": "^1"})).recipe)
         sandbox.will(b"content")
-        answers.append(await cloud.download("bucket", "a b/c.zip", tmp_path / "c"))
+        answers.append(await cloud.download(A_B_C, tmp_path / "c"))
         sandbox.will({"version": 1})
-        await cloud.update_shadow(b'{"state": {}}')
+        await cloud.update_shadow("weather:pi", "", b'{"state": {}}')
         sandbox.will({})
         await cloud.publish_status({"thing": "x"})
         return answers
@@ -148,18 +151,18 @@ def test_requests_are_the_services_own(sandbox: Sandbox, cloud: Cloud, tmp_path:
 
 def test_no_shadow_is_none_and_another_refusal_is_an_error(sandbox: Sandbox, cloud: Cloud) -> None:
     sandbox.will({"message": "no"}, 404, **{"x-amzn-ErrorType": "ResourceNotFoundException:x"})
-    assert asyncio.run(cloud.shadow()) is None
+    assert asyncio.run(cloud.shadow("pi", "")) is None
     sandbox.will({"message": "in use", "__type": "ConflictException"}, 409)
     with pytest.raises(CloudError, match="in use") as caught:
-        asyncio.run(cloud.shadow())
+        asyncio.run(cloud.shadow("pi", ""))
     assert caught.value.code == "ConflictException"
     assert not isinstance(caught.value, UnreachableError)
     sandbox.will(b"<html>no", 403)
     with pytest.raises(CloudError, match="<html>no"):
-        asyncio.run(cloud.shadow())
+        asyncio.run(cloud.shadow("pi", ""))
     sandbox.will(b"no json")
     with pytest.raises(CloudError, match="no JSON"):
-        asyncio.run(cloud.shadow())
+        asyncio.run(cloud.shadow("pi", ""))
     sandbox.will({"sequence": None})
     with pytest.raises(CloudError, match="notice"):
         asyncio.run(cloud.changes(0))
@@ -168,17 +171,17 @@ def test_no_shadow_is_none_and_another_refusal_is_an_error(sandbox: Sandbox, clo
 def test_silence_is_unreachable(sandbox: Sandbox, cloud: Cloud, tmp_path: Path) -> None:
     sandbox.will({}, 503)
     with pytest.raises(UnreachableError):
-        asyncio.run(cloud.shadow())
+        asyncio.run(cloud.shadow("pi", ""))
     (tmp_path / "endpoint.json").write_text('{"url": "http://127.0.0.1:1"}')
     with pytest.raises(UnreachableError):
-        asyncio.run(cloud.shadow())
+        asyncio.run(cloud.shadow("pi", ""))
     for content in ("", "[]", "{}"):
         (tmp_path / "endpoint.json").write_text(content)
         with pytest.raises(UnreachableError):
-            asyncio.run(cloud.shadow())
+            asyncio.run(cloud.shadow("pi", ""))
     (tmp_path / "endpoint.json").unlink()
     with pytest.raises(UnreachableError):
-        asyncio.run(cloud.shadow())
+        asyncio.run(cloud.shadow("pi", ""))
 
 
 def test_the_endpoint_is_found_again_elsewhere(
@@ -186,14 +189,14 @@ def test_the_endpoint_is_found_again_elsewhere(
 ) -> None:
     before = time.monotonic()
     sandbox.will({"version": 1})
-    asyncio.run(cloud.shadow())
+    asyncio.run(cloud.shadow("pi", ""))
     assert cloud.instance == "one"
     assert cloud.last_answer >= before
     other = Sandbox()
     other.will({"version": 2})
     (tmp_path / "endpoint.json").write_text(json.dumps({"url": other.url, "instance": "two"}))
     try:
-        assert asyncio.run(cloud.shadow()) == {"version": 2}
+        assert asyncio.run(cloud.shadow("pi", "")) == {"version": 2}
     finally:
         other.stop()
     assert cloud.instance == "two"
@@ -204,7 +207,7 @@ def test_a_disk_that_refuses_is_not_taken_for_silence(
 ) -> None:
     sandbox.will(b"content")
     with pytest.raises(CloudError, match="No such file") as caught:
-        asyncio.run(cloud.download("b", "k", tmp_path / "gone" / "x"))
+        asyncio.run(cloud.download(A_B_C, tmp_path / "gone" / "x"))
     assert not isinstance(caught.value, UnreachableError)
 
 
@@ -220,8 +223,70 @@ def test_closing_ends_a_request_that_waits(sandbox: Sandbox, cloud: Cloud) -> No
         with pytest.raises(UnreachableError):
             await waiting
         with pytest.raises(UnreachableError):
-            await cloud.shadow()
+            await cloud.shadow("pi", "")
         return time.monotonic() - started
 
     sandbox.will({})
     assert asyncio.run(play()) < 5
+
+
+def test_shadows_of_any_thing_and_name(sandbox: Sandbox, cloud: Cloud) -> None:
+    async def play() -> list[Any]:
+        sandbox.will({"version": 4})
+        answers: list[Any] = [await cloud.shadow("a:b", "n")]
+        sandbox.will({"version": 5})
+        answers.append(await cloud.update_shadow("a:b", "n", b"{}"))
+        sandbox.will({})
+        await cloud.delete_shadow("a:b", "")
+        sandbox.will({"message": "no"}, 404, **{"x-amzn-ErrorType": "ResourceNotFoundException"})
+        await cloud.delete_shadow("a:b", "n")
+        told = [{"thing": "a:b", "name": "n", "version": 6}]
+        sandbox.will({"sequence": 1, "jobs": False, "shadow": True, "shadows": told})
+        answers.append((await cloud.changes(0, {"z", "a:b"})).shadows)
+        return answers
+
+    assert asyncio.run(play()) == [{"version": 4}, {"version": 5}, (("a:b", "n", 6),)]
+    assert [(each["method"], each["path"]) for each in sandbox.asked] == [
+        ("GET", "/things/a%3Ab/shadow?name=n"),
+        ("POST", "/things/a%3Ab/shadow?name=n"),
+        ("DELETE", "/things/a%3Ab/shadow"),
+        ("DELETE", "/things/a%3Ab/shadow?name=n"),
+        ("GET", "/_ggml/things/weather%3Api/changes?after=0&wait=25&also=a%3Ab&also=z"),
+    ]
+
+
+def test_a_deletion_that_is_refused_is_an_error(sandbox: Sandbox, cloud: Cloud) -> None:
+    sandbox.will({"message": "no"}, 403)
+    with pytest.raises(CloudError):
+        asyncio.run(cloud.delete_shadow("a", ""))
+
+
+def test_a_signed_address_is_followed_without_a_signature(
+    sandbox: Sandbox, cloud: Cloud, tmp_path: Path
+) -> None:
+    place = Place("greengrass:m.bin", arn="arn:aws:x:components:a:versions:1.0.0", name="m.bin")
+    sandbox.will({"preSignedUrl": f"{sandbox.url}/held/m.bin?X-Amz-Signature=1"})
+    sandbox.will(b"content")
+    asyncio.run(cloud.download(place, tmp_path / "m"))
+    assert (tmp_path / "m").read_bytes() == b"content"
+    asked, followed = sandbox.asked
+    arn = "arn%3Aaws%3Ax%3Acomponents%3Aa%3Aversions%3A1.0.0"
+    assert asked["path"] == f"/greengrass/v2/components/{arn}/artifacts/m.bin"
+    assert followed["path"] == "/held/m.bin?X-Amz-Signature=1"
+    assert "Authorization" not in followed["headers"]
+    for answer in ({}, {"preSignedUrl": "file:///etc/passwd"}):
+        sandbox.will(answer)
+        with pytest.raises(CloudError, match="gave no address for greengrass"):
+            asyncio.run(cloud.download(place, tmp_path / "n"))
+
+
+def test_who_admits_a_download_may_refuse_it_before_anything_is_written(
+    sandbox: Sandbox, cloud: Cloud, tmp_path: Path
+) -> None:
+    def admit(size: int) -> None:
+        raise CloudError("no room", f"{size} bytes")
+
+    sandbox.will(b"content")
+    with pytest.raises(CloudError, match="7 bytes"):
+        asyncio.run(cloud.download(A_B_C, tmp_path / "c", admit))
+    assert not (tmp_path / "c").exists()

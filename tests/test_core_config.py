@@ -157,3 +157,104 @@ def test_merging_below_a_path_makes_it() -> None:
     assert made.merge(("n", "new"), {"a": 1}, 5) == [("n", "new", "a")]
     assert made.read(()) == {"n": {"new": {"a": 1}}}
     assert made.merge(("n",), {"empty": {}}, 6) == [("n", "empty")]
+
+
+@settings(deadline=None)
+@given(MAPS, MAPS)
+def test_an_older_merge_only_adds_what_is_absent(own: dict[str, Any], late: dict[str, Any]) -> None:
+    made = tree(own, 10)
+    before = dict(made.leaves())
+    added = made.merge((), late, 9)
+    after = dict(made.leaves())
+    assert {path: after[path] for path in before} == before
+    # an empty map has no leaf to tell of it
+    assert {path for path in after if path not in before} <= set(added)
+
+
+@settings(deadline=None)
+@given(MAPS, MAPS, MAPS)
+def test_the_newest_wins_in_any_order_of_arrival(
+    first: dict[str, Any], second: dict[str, Any], third: dict[str, Any]
+) -> None:
+    # of leaves: a map and a leaf in one place would not commute, nor do they in the nucleus
+    writes = [{key: str(value) for key, value in each.items()} for each in (first, second, third)]
+    ordered, reversed_ = Tree(), Tree()
+    for timestamp, value in enumerate(writes, 1):
+        ordered.merge((), value, timestamp)
+    for timestamp, value in reversed(list(enumerate(writes, 1))):
+        reversed_.merge((), value, timestamp)
+    assert ordered.read(()) == reversed_.read(())
+
+
+@settings(deadline=None)
+@given(MAPS, st.integers(1, 20))
+def test_an_equal_value_is_no_change_whatever_its_time(value: dict[str, Any], when: int) -> None:
+    made = tree(value, 10)
+    leaves = dict(made.leaves())
+    before = made.dump()
+    assert [path for path in made.merge((), value, when) if path in leaves] == []
+    for path in leaves:
+        assert made.node(path) == config.load(before).node(path)
+
+
+def swapped(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {key.swapcase(): swapped(item) for key, item in value.items()}
+
+
+@settings(deadline=None)
+@given(MAPS, MAPS)
+def test_the_case_of_a_key_never_matters(own: dict[str, Any], update: dict[str, Any]) -> None:
+    plain, other = tree(own, 1), tree(own, 1)
+    plain.merge((), update, 2)
+    other.merge((), swapped(update), 2)
+
+    def lowered(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {key.lower(): lowered(item) for key, item in value.items()}
+
+    assert lowered(plain.read(())) == lowered(other.read(()))
+
+
+@settings(deadline=None)
+@given(MAPS, MAPS, MAPS, st.sampled_from(["", "/a", "/b", "/a/b", "/c/d"]))
+def test_a_deployment_resets_then_fills_defaults_then_merges(
+    own: dict[str, Any], defaults: dict[str, Any], merge: dict[str, Any], pointer: str
+) -> None:
+    made = tree(own, 5)
+    try:
+        made.reset(pointer)
+    except PointerError:
+        assert pointer.count("/") == 2
+        return
+    kept = dict(made.leaves())
+    made.fill(defaults)
+    filled = made.read(())
+    made.merge((), merge, 10)
+    assert made.read(()) == overlaid(filled, merge)
+    if pointer == "":
+        assert filled == defaults
+        assert kept == {}
+
+
+@settings(deadline=None)
+@given(st.lists(LEAVES, min_size=1, max_size=3), st.lists(LEAVES, max_size=3))
+def test_lists_are_leaves(old: list[Any], new: list[Any]) -> None:
+    made = tree({"list": old}, 1)
+    made.merge((), {"list": new}, 2)
+    assert made.read(("list",)) == new
+    with pytest.raises(KeyError):
+        made.read(("list", "0"))
+    with pytest.raises(PointerError):
+        made.reset("/list/0")
+    made.fill({"list": old})
+    assert made.read(("list",)) == new
+
+
+@settings(deadline=None)
+@given(st.lists(st.text(max_size=4), max_size=4))
+def test_a_pointer_escapes_slashes_and_tildes(keys: list[str]) -> None:
+    text = "".join("/" + key.replace("~", "~0").replace("/", "~1") for key in keys)
+    assert config.pointer(text) == tuple(keys)

@@ -50,7 +50,36 @@ while True:
         payload = json.dumps({"state": {"reported": {"double": p * factor, "of": p}}}).encode()
         ipc.update_thing_shadow(thing_name=thing, payload=payload)
         told = p
-    time.sleep(0.02)
+    time.sleep(0.1)
+"""
+
+
+# A device's program that has a say in deployments.
+JUDGE = """
+import time
+from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
+from awsiot.greengrasscoreipc.model import ConfigurationValidityReport
+ipc, waits, said = GreengrassCoreIPCClientV2(), [200, 0], open("said", "a", buffering=1)
+def updated(event):
+    if event.pre_update_event:
+        wait = waits.pop(0) if waits else 0
+        print("before", wait, file=said)
+        ipc.defer_component_update_async(
+            deployment_id=event.pre_update_event.deployment_id, recheck_after_ms=wait)
+    else:
+        print("after", file=said)
+def proposed(event):
+    event = event.validate_configuration_update_event
+    fits = event.configuration["Factor"] < 10
+    print("valid" if fits else "invalid", file=said)
+    ipc.send_configuration_validity_report_async(
+        configuration_validity_report=ConfigurationValidityReport(
+            status="ACCEPTED" if fits else "REJECTED", deployment_id=event.deployment_id,
+            message="" if fits else "Factor is too large"))
+ipc.subscribe_to_component_updates(on_stream_event=updated)
+ipc.subscribe_to_validate_configuration_updates(on_stream_event=proposed)
+print("ready", file=said)
+time.sleep(600)
 """
 
 
@@ -113,10 +142,11 @@ class Place:
         }  # fmt: skip
         self.greengrass.create_component_version(inlineRecipe=json.dumps(recipe).encode())
 
-    def deploy(self, version: str) -> str:
-        made = self.greengrass.create_deployment(
-            targetArn=ARN, components={NAME: {"componentVersion": version}}
-        )
+    def deploy(self, version: str, **merge: Any) -> str:
+        wanted: dict[str, Any] = {"componentVersion": version}
+        if merge:
+            wanted["configurationUpdate"] = {"merge": json.dumps(merge)}
+        made = self.greengrass.create_deployment(targetArn=ARN, components={NAME: wanted})
         return str(made["deploymentId"])
 
     def ended(self, deployment: str) -> dict[str, Any]:
@@ -144,9 +174,10 @@ class Place:
 
     def pid(self) -> int:
         """The process of the component's script, which writes its number."""
-        return int(until(lambda: self._read("pid"), "the component does not run"))
+        return int(until(lambda: self.read("pid"), "the component does not run"))
 
-    def _read(self, name: str) -> str:
+    def read(self, name: str) -> str:
+        """A file of the component's own; empty when there is none."""
         file = self.work / name
         return file.read_text() if file.exists() else ""
 
@@ -240,7 +271,58 @@ def test_a_core_killed_within_a_deployment_takes_it_up_again(place: Place) -> No
     place.restart_core()
     assert place.ended(deployment)["coreDeviceExecutionStatus"] == "SUCCEEDED"
     place.runs("1.1.0")
-    assert not list((place.core.root / "deployments").iterdir())
+    assert not [path for path in (place.core.root / "deployments").iterdir() if path.is_file()]
+
+
+def test_a_component_defers_a_deployment_and_judges_its_configuration(place: Place) -> None:
+    program = f"{sys.executable} -u {{artifacts:decompressedPath}}/app/main.py"
+    place.publish("1.0.0", {"Run": program}, **{"main.py": JUDGE})
+    place.ended(place.deploy("1.0.0"))
+    until(lambda: "ready" in place.read("said"), "the component does not subscribe")
+    started = time.monotonic()
+    assert place.ended(place.deploy("1.0.0", Factor=3))["coreDeviceExecutionStatus"] == "SUCCEEDED"
+    assert time.monotonic() - started > 0.2
+    # before these it may have heard of the end of the deployment that brought it
+    told = ["before 200", "before 0", "valid", "after"]
+    until(lambda: place.read("said").split("\n")[-5:-1] == told, "it is told otherwise")
+    found = place.ended(place.deploy("1.0.0", Factor=99))
+    assert found["coreDeviceExecutionStatus"] == "FAILED"
+    said = f"FAILED_NO_STATE_CHANGE: {NAME} rejects its new configuration: Factor is too large"
+    assert found["reason"] == said
+    assert found["statusDetails"]["errorStack"][-1] == "COMPONENT_CONFIGURATION_NOT_VALID"
+    place.runs("1.0.0")
+
+
+def test_a_bootstrap_step_makes_the_core_start_again_and_go_on(place: Place) -> None:
+    place.publish("1.0.0", {"Bootstrap": "echo >> booted; exit 100", **STAYS})
+    place.publish("1.1.0", {"Bootstrap": "echo 'no driver' >&2; exit 1", **STAYS})
+    assert place.ended(place.deploy("1.0.0"))["coreDeviceExecutionStatus"] == "SUCCEEDED"
+    assert place.read("booted") == place.read("installed") == "\n"
+    assert alive(place.pid())
+    # the same process, so that whoever watches over it still does
+    assert cores.running(place.core.root) == place.core
+    assert "asks for a restart" in (place.core.root / "core.log").read_text()
+    found = place.ended(place.deploy("1.1.0"))
+    said = f"{NAME} 1.1.0: bootstrap failed with exit code 1: no driver"
+    assert found["reason"] == f"FAILED_ROLLBACK_COMPLETE: {said}"
+    place.runs("1.0.0")
+
+
+def test_a_sandbox_that_vanishes_within_a_deployment_is_told_its_end(place: Place) -> None:
+    slow = {
+        "Install": "echo >> installing; while [ ! -e go ]; do sleep 0.01; done",
+        "Run": STAYS["Run"],
+    }
+    place.publish("1.0.0", slow)
+    deployment = place.deploy("1.0.0")
+    until((place.work / "installing").exists, "the install does not begin")
+    place.kill_sandbox()
+    (place.work / "go").touch()
+    component = place.pid()
+    place.connect()
+    assert place.ended(deployment)["coreDeviceExecutionStatus"] == "SUCCEEDED"
+    assert place.read("installing") == "\n"
+    assert alive(component)
 
 
 def test_a_sandbox_that_vanishes_and_returns_is_caught_up(place: Place) -> None:

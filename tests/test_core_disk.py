@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import os
+import time
 from pathlib import Path
 
 import pytest
 
-from ggml_magic.core.disk import Layout, read_json, write_json
+from ggml_magic.core.disk import (
+    PARTIAL,
+    PARTIAL_SECONDS,
+    Layout,
+    partial_name,
+    read_json,
+    write_json,
+)
 
 
 def test_the_layout_is_the_nucleus_one_and_private(tmp_path: Path) -> None:
@@ -63,3 +74,30 @@ def test_what_a_killed_core_was_writing_is_swept_and_nothing_else(tmp_path: Path
     layout.sweep()
     assert not any(file.exists() for file in files)
     assert all(file.exists() for file in kept)
+
+
+def test_a_download_that_can_go_on_outlives_its_core(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "root")
+    layout.make()
+    digest = base64.b64encode(hashlib.sha256(b"+/").digest()).decode()
+    folders = [layout.artifacts / "a" / version for version in ("1.0.0", "2.0.0")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    wanted, orphan = (folder / partial_name("m.bin", digest) for folder in folders)
+    old = folders[0] / partial_name("old.bin", digest)
+    other = folders[0] / ".m.bin.part"
+    for file in (wanted, orphan, old, other):
+        file.touch()
+    os.utime(old, (0, time.time() - PARTIAL_SECONDS - 60))
+    (layout.recipes / "a-1.0.0.json").touch()
+    layout.sweep()
+    assert [path.exists() for path in (wanted, orphan, old, other)] == [True, False, False, False]
+
+
+def test_the_name_of_a_part_tells_the_file_and_is_a_plain_name() -> None:
+    digest = base64.b64encode(b"\xff\xfe" * 16).decode()
+    name = partial_name("m.bin", digest)
+    assert "/" not in name
+    match = PARTIAL.fullmatch(name)
+    assert match
+    assert match[1] == "m.bin"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ggml_magic.core import environment
 from ggml_magic.core.environment import component_environment, device_path
 
 
@@ -17,7 +18,8 @@ def made(own: dict[str, str]) -> dict[str, str]:
     )
 
 
-def test_a_component_gets_the_nucleus_variables() -> None:
+def test_a_component_gets_the_nucleus_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "CERTIFICATES", ())
     found = made({"PATH": "/usr/bin", "HOME": "/home/me", "LANG": "C.UTF-8"})
     assert found == {
         "PATH": "/usr/bin", "HOME": "/home/me", "LANG": "C.UTF-8",
@@ -32,10 +34,23 @@ def test_a_component_gets_the_nucleus_variables() -> None:
     "name",
     ["VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
      "AWS_SESSION_TOKEN", "AWS_PROFILE", "CONDA_PREFIX", "SECRET", "PIP_TARGET",
-     "PIP_REQUIRE_VIRTUALENV", "JUPYTER_TOKEN"],
+     "PIP_REQUIRE_VIRTUALENV", "JUPYTER_TOKEN", "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+     "AWS_CONTAINER_AUTHORIZATION_TOKEN", "GREENGRASS_COMPONENT_VERSION"],
 )  # fmt: skip
 def test_nothing_of_the_notebook_is_handed_on(name: str) -> None:
     assert name not in made({"PATH": "/usr/bin", name: "x"})
+
+
+def test_the_certificates_are_those_named_or_the_systems(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named, system = tmp_path / "named.pem", tmp_path / "system.pem"
+    system.touch()
+    monkeypatch.setattr(environment, "CERTIFICATES", (str(tmp_path / "none"), str(system)))
+    own = {"PATH": "/usr/bin", "SSL_CERT_FILE": str(named)}
+    assert made(own)["GG_ROOT_CA_PATH"] == str(system)
+    named.touch()
+    assert made(own)["GG_ROOT_CA_PATH"] == str(named)
 
 
 def test_how_this_machine_reaches_a_package_index_is_handed_on() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ggml_magic.core.config import Tree
 from ggml_magic.core.inventory import Component, Contents, Group, Inventory
+from ggml_magic.core.orders import Limits
 from ggml_magic.core.recipe import Dependency, Step
 
 
@@ -18,9 +19,16 @@ def contents() -> Contents:
         Dependency("aws.greengrass.Nucleus", "*"),
     )
     return Contents(
-        {"thing/pi": Group({"a": "1.0.0"}, 5, "id")},
+        {"thing/pi": Group({"a": "1.0.0"}, 5, "id", 2, "arn")},
         {
-            "a": Component("1.0.0", {"Run": "x", "setenv": {"K": 1}}, dependencies, tree, "me"),
+            "a": Component(
+                "1.0.0",
+                {"Run": "x", "setenv": {"K": 1}},
+                dependencies,
+                tree,
+                "me",
+                Limits(0.5, 100),
+            ),
             "b": Component("1.2.0", {}, (), Tree()),
             "c": Component("1.2.0", {}, (), Tree()),
         },
@@ -45,5 +53,28 @@ def test_services_wait_for_hard_dependencies_that_are_components_here() -> None:
     assert services["a"].hard == ("b",)
     assert services["a"].lifecycle.steps == {"run": Step("x")}
     assert services["a"].lifecycle.setenv == {"K": "1"}
-    assert (services["a"].version, services["a"].run_with) == ("1.0.0", "me")
+    assert (services["a"].version, services["a"].user) == ("1.0.0", "me")
+    assert services["a"].limits == Limits(0.5, 100)
     assert contents().roots == {"a"}
+
+
+def test_a_higher_revision_is_newer_whatever_its_time() -> None:
+    group = Group({}, 100, "d", 3)
+    assert not group.newer_than(100, 3)
+    assert group.newer_than(99, 3)
+    assert group.newer_than(99, 2)
+    assert not group.newer_than(99, 4)
+    # of a target whose deployments nobody counts
+    assert Group({}, 100, "d").newer_than(99, 0)
+    assert Group({}, 100, "d").newer_than(99, 4)
+
+
+def test_a_component_differs_by_its_values_not_by_their_times() -> None:
+    one, other = Tree(), Tree()
+    one.merge((), {"x": 1}, 5)
+    other.merge((), {"x": 1}, 7)
+    own = Component("1.0.0", {}, (), one)
+    assert not own.differs_from(Component("1.0.0", {}, (), other))
+    other.merge((), {"x": 2}, 8)
+    assert own.differs_from(Component("1.0.0", {}, (), other))
+    assert own.differs_from(Component("1.0.0", {}, (), one, "me"))

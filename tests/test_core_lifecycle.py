@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
+import secrets
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,12 +14,15 @@ from typing import Any
 import pytest
 
 from ggml_magic.core import lifecycle, recipe
-from ggml_magic.core.lifecycle import Service, State, StepError, Supervisor, skipped
-from ggml_magic.core.logs import Log
+from ggml_magic.core.lifecycle import SETTLED, Service, State, Supervisor
+from ggml_magic.core.logs import Log, last_lines
+from ggml_magic.core.processes import Mark, life_mark
 from ggml_magic.core.pulse import Pulse
+from ggml_magic.core.users import Account
 
 SOON = 20.0
 NAME = "com.example.A"
+RUN = secrets.token_hex(8)
 
 
 class Around:
@@ -26,12 +32,23 @@ class Around:
         self.pulse = Pulse()
         self.folder = folder
         self.others: dict[str, State] = {}
+        self.lives = itertools.count(1)
         self.states: list[str] = []
         self.supervisor: Supervisor | None = None
         self._log = Log(folder / "a.log")
 
-    def state_of(self, component: str) -> State | None:
-        return self.others.get(component)
+    def support_of(self, component: str) -> object | None:
+        found = self.others.get(component)
+        return component if found in (*SETTLED, State.STOPPING) else None
+
+    def mark(self) -> Mark:
+        return life_mark(RUN, next(self.lives))
+
+    def account(self, service: Service, *, privileged: bool) -> Account | None:
+        return None
+
+    async def admit(self, service: Service, who: Account) -> Mapping[str, str]:
+        raise NotImplementedError
 
     def environment(self, component: str) -> Mapping[str, str]:
         return {"PATH": os.environ["PATH"], "SHARED": "shared", "BOTH": "shared"}
@@ -48,11 +65,14 @@ class Around:
 
 
 class Life:
-    def __init__(self, folder: Path, written: dict[str, Any], hard: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, folder: Path, written: dict[str, Any], hard: tuple[str, ...],
+        clock: Callable[[], float],
+    ) -> None:  # fmt: skip
         self.around = Around(folder)
         self.folder = folder
         service = Service(NAME, "1.0.0", recipe.lifecycle(written), hard)
-        self.supervisor = Supervisor(service, self.around)
+        self.supervisor = Supervisor(service, self.around, clock=clock)
         self.around.supervisor = self.supervisor
 
     @property
@@ -76,9 +96,10 @@ class Life:
 def play(
     folder: Path, written: dict[str, Any], scene: Callable[[Life], Awaitable[None]],
     hard: tuple[str, ...] = (), phase: State = State.NEW,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Life:  # fmt: skip
     async def run() -> Life:
-        life = Life(folder, written, hard)
+        life = Life(folder, written, hard, clock)
         life.supervisor.start(phase)
         try:
             await scene(life)
@@ -125,7 +146,7 @@ def test_a_run_that_ends_well_is_shut_down_and_finished(tmp_path: Path) -> None:
 def test_nothing_to_run_is_finished_after_install(tmp_path: Path) -> None:
     async def scene(life: Life) -> None:
         await life.until(State.FINISHED)
-        assert life.states == "NEW INSTALLED FINISHED"
+        assert life.states == "NEW INSTALLED STARTING FINISHED"
 
     play(tmp_path, {"Install": "true"}, scene)
 
@@ -180,15 +201,29 @@ def test_a_crashing_run_is_recovered_and_tried_three_times(tmp_path: Path) -> No
     play(tmp_path, written, scene)
 
 
-def test_failures_far_apart_do_not_break(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lifecycle, "FAILURES_FORGOTTEN", -1.0)
-
+def test_failures_far_apart_do_not_break(tmp_path: Path) -> None:
     async def scene(life: Life) -> None:
         await life.until(State.FINISHED)
         assert life.states.count("ERRORED") == 5
 
     fails = "printf x >> times; [ $(wc -c < times) -gt 5 ]"
-    play(tmp_path, {"Install": fails}, scene)
+    step = lifecycle.FAILURES_FORGOTTEN + 1
+    clock = map(float, itertools.count(0, int(step)))
+    play(tmp_path, {"Install": fails}, scene, clock=clock.__next__)
+
+
+def test_a_wall_clock_that_jumps_does_not_matter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days = itertools.cycle((-86400.0, 86400.0 * 9))
+    told = time.time
+    monkeypatch.setattr(time, "time", lambda: told() + next(days))
+
+    async def scene(life: Life) -> None:
+        await life.until(State.BROKEN)
+        assert life.states.count("ERRORED") == 3
+
+    play(tmp_path, {"Install": {"Script": "exit 1", "Timeout": 60}}, scene)
 
 
 def test_a_success_in_between_starts_the_count_again(tmp_path: Path) -> None:
@@ -315,13 +350,130 @@ def test_a_script_that_cannot_be_started_is_an_error_not_a_crash(tmp_path: Path)
     play(tmp_path, {"Install": "true \0"}, scene)
 
 
-def test_conditions_of_skipif(tmp_path: Path) -> None:
-    assert skipped("onpath sh")
-    assert not skipped("! onpath sh")
-    assert not skipped("onpath no-such-command")
-    assert skipped(f"exists {tmp_path}")
-    assert skipped(f"!exists {tmp_path}/x")
-    assert skipped("exists ~")
-    for wrong in ("", "onpath", "sometimes x"):
-        with pytest.raises(StepError, match="neither onpath nor exists"):
-            skipped(wrong)
+@pytest.mark.parametrize(
+    ("shutdown", "code"),
+    [("exit 5", "SHUTDOWN_ERROR"), ({"Script": "sleep 600", "Timeout": 0.05}, "SHUTDOWN_TIMEOUT")],
+)
+def test_a_shutdown_that_fails_shows_errored_and_the_component_still_finishes(
+    tmp_path: Path, shutdown: Any, code: str
+) -> None:
+    codes: list[str] = []
+
+    async def scene(life: Life) -> None:
+        told = life.around.state_changed
+
+        def changed(component: str) -> None:
+            codes.extend(life.supervisor.codes)
+            told(component)
+
+        life.around.state_changed = changed  # type: ignore[method-assign]
+        await life.until(State.FINISHED)
+        assert life.states == "NEW INSTALLED STARTING RUNNING STOPPING ERRORED FINISHED"
+        assert (life.folder / "recovered").exists()
+        assert codes == [code]
+        assert life.supervisor.codes == ()
+
+    written = {"Run": "true", "Shutdown": shutdown, "Recover": "touch recovered"}
+    play(tmp_path, written, scene)
+
+
+def test_a_failing_shutdown_neither_hides_the_cause_nor_counts(tmp_path: Path) -> None:
+    async def scene(life: Life) -> None:
+        await life.until(State.BROKEN)
+        assert life.supervisor.codes == ("RUN_ERROR",)
+        assert (life.folder / "times").read_text() == "xxx"
+        assert life.states.count("ERRORED STOPPING ERRORED INSTALLED") == 2
+
+    play(tmp_path, {"Run": "printf x >> times; exit 1", "Shutdown": "exit 5"}, scene)
+
+
+def test_a_skipped_startup_is_none_and_run_is_tried(tmp_path: Path) -> None:
+    async def scene(life: Life) -> None:
+        await life.until(State.RUNNING)
+        await life.wrote("ran")
+
+    startup = {"Script": "exit 1", "Skipif": "onpath sh"}
+    play(tmp_path, {"Startup": startup, "Run": "echo 1 > ran; exec sleep 600"}, scene)
+
+
+def test_a_skipped_run_is_nothing_to_do(tmp_path: Path) -> None:
+    async def scene(life: Life) -> None:
+        await life.until(State.FINISHED)
+        assert life.states == "NEW INSTALLED STARTING FINISHED"
+        assert not (life.folder / "down").exists()
+
+    run = {"Script": "exit 1", "Skipif": "! onpath no-such-command"}
+    play(tmp_path, {"Run": run, "Shutdown": "touch down"}, scene)
+
+
+def test_a_wrong_skipif_is_an_error(tmp_path: Path) -> None:
+    async def scene(life: Life) -> None:
+        await life.until(State.BROKEN)
+        assert life.supervisor.codes == ("RUN_CONFIG_NOT_VALID",)
+        assert "Skipif 'sometimes' is neither" in life.supervisor.reason
+
+    play(tmp_path, {"Run": {"Script": "true", "Skipif": "sometimes"}}, scene)
+
+
+def test_what_cannot_follow_from_the_state_is_ignored_and_logged(tmp_path: Path) -> None:
+    async def scene(life: Life) -> None:
+        await life.until(State.FINISHED)
+        for state in (State.RUNNING, State.ERRORED):
+            life.supervisor.report(state)
+        assert life.supervisor.state is State.FINISHED
+        ignored = [line for line in last_lines(life.folder / "a.log", 9) if "ignored" in line]
+        assert len(ignored) == 2
+
+    play(tmp_path, {"Install": "true"}, scene)
+
+
+def test_a_dependency_lost_during_startup_restarts_too(tmp_path: Path) -> None:
+    async def scene(life: Life) -> None:
+        life.around.others["dep"] = State.RUNNING
+        life.around.pulse.beat()
+        pid = int(await life.wrote("pid"))
+        life.around.others["dep"] = State.BROKEN
+        life.around.pulse.beat()
+        await life.until(State.INSTALLED)
+        assert life.states.endswith("STARTING STOPPING INSTALLED")
+        assert not alive(pid)
+
+    play(tmp_path, {"Startup": "echo $$ > pid; exec sleep 600"}, scene, hard=("dep",))
+
+
+def test_a_startup_error_supports_nobody_while_it_stops(tmp_path: Path) -> None:
+    async def scene(life: Life) -> None:
+        await life.wrote("down")
+        assert life.supervisor.state is State.STOPPING
+        assert life.supervisor.support is None
+        (life.folder / "fixed").touch()
+        await life.until(State.RUNNING)
+        supported = life.supervisor.support
+        assert supported is not None
+        (life.folder / "down").unlink()
+        stopping = asyncio.create_task(life.supervisor.stop())
+        await life.wrote("down")
+        assert life.supervisor.state is State.STOPPING
+        assert life.supervisor.support is supported
+        await stopping
+
+    shutdown = "echo 1 > down; [ -e fixed ] || while [ ! -e fixed ]; do sleep 0.01; done"
+    play(tmp_path, {"Startup": "[ -e fixed ]", "Shutdown": shutdown}, scene)
+
+
+def test_a_shutdown_takes_no_longer_than_a_core_that_ends(tmp_path: Path) -> None:
+    async def scene(life: Life) -> None:
+        await life.until(State.RUNNING)
+        begun = time.monotonic()
+        await life.supervisor.stop(0.2)
+        assert time.monotonic() - begun < SOON / 4
+        assert life.states.endswith("RUNNING STOPPING ERRORED")
+        assert life.supervisor.codes == ("SHUTDOWN_TIMEOUT",)
+        assert not (life.folder / "recovered").exists()
+
+    written = {
+        "Run": "trap '' TERM; while :; do sleep 0.05; done",
+        "Shutdown": {"Script": "sleep 600", "Timeout": 600},
+        "Recover": "touch recovered",
+    }
+    play(tmp_path, written, scene)

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from ggml_magic.core.config import Tree
 from ggml_magic.core.disk import Layout
-from ggml_magic.core.variables import Subject, Variables, fill, fill_text
+from ggml_magic.core.variables import (
+    Subject,
+    Variables,
+    fill,
+    fill_configuration,
+    fill_text,
+    interpolates,
+)
 
 ROOT = Path("/gg")
 
@@ -31,6 +38,7 @@ OWN = subject(
     nothing=None,
     map={"b": [1, 2], "a": "x"},
     recursive="{iot:thingName}",
+    list=[{"deep": "y"}],
 )
 OTHER = subject("other.dep", "2.0.0", text="theirs")
 VARIABLES = Variables(Layout(ROOT), "pi", OWN, {"other.dep": OTHER})
@@ -48,6 +56,8 @@ VARIABLES = Variables(Layout(ROOT), "pi", OWN, {"other.dep": OTHER})
         ("{configuration:/yes} {configuration:/nothing}", "true null"),
         ("{configuration:/map}", '{"a":"x","b":[1,2]}'),
         ("{configuration:/MAP/A}", "x"),
+        ("{configuration:/map/b/1} {configuration:/list/0/deep}", "2 y"),
+        ("{configuration:/list/0}", '{"deep":"y"}'),
         ("{other.dep:configuration:/text}", "theirs"),
         (
             "{other.dep:artifacts:decompressedPath}/m",
@@ -65,6 +75,12 @@ def test_variables_are_filled_in(text: str, filled: str) -> None:
     [
         "{configuration:/absent}",
         "{configuration:no-slash}",
+        "{configuration:/list/1}",
+        "{configuration:/list/-}",
+        "{configuration:/list/00}",
+        "{configuration:/list/0/none}",
+        "{configuration:/list/0/deep/x}",
+        "{configuration:/text/0}",
         "{unknown:path}",
         "{artifacts:paths}",
         "{stranger:configuration:/text}",
@@ -92,3 +108,84 @@ def test_values_of_any_depth_are_filled_and_keys_are_not() -> None:
         "{iot:thingName}": {"Script": "echo pi", "Timeout": 5},
         "list": ["/gg", None, True],
     }
+
+
+PIECES = st.sampled_from(
+    [
+        "{configuration:/text}", "{configuration:/none}", "{other.dep:configuration:/text}",
+        "{foreign:work:path}", "{iot:thingName}", "{artifacts:nothing}", "${HOME}", "{}", "{a}",
+        "{a:b:c:d}", "{work:path", "plain", "\n", "{{iot:thingName}}", "{configuration:bad}",
+        "{configuration:/recursive}", "{configuration:/tail}:work:path}",
+    ]
+)  # fmt: skip
+
+
+def expected(piece: str) -> str:
+    """What each piece becomes, written down by hand."""
+    return {
+        "{configuration:/text}": "t", "{other.dep:configuration:/text}": "theirs",
+        "{iot:thingName}": "pi", "{{iot:thingName}}": "{pi}",
+        "{configuration:/recursive}": "{iot:thingName}",
+    }.get(piece, piece)  # fmt: skip
+
+
+@settings(deadline=None)
+@given(st.lists(PIECES, max_size=6))
+def test_only_what_has_a_meaning_changes_and_all_else_stays_byte_for_byte(
+    pieces: list[str],
+) -> None:
+    # a line between them, so that two pieces never make a third
+    left: list[str] = []
+    text = "\n".join(pieces)
+    assert fill_text(text, VARIABLES, left.append) == "\n".join(map(expected, pieces))
+    assert all(placeholder in text for placeholder in left)
+
+
+def test_the_own_pass_comes_first_and_its_text_is_seen_by_the_pass_for_others() -> None:
+    own = subject("own", "1.0.0", dep="{other.dep:configuration:/text}", own="{iot:thingName}")
+    other = subject("other.dep", "2.0.0", text="{iot:thingName}")
+    variables = Variables(Layout(ROOT), "pi", own, {"other.dep": other})
+    assert fill_text("{configuration:/dep}", variables, pytest.fail) == "{iot:thingName}"
+    # in the same pass nothing is looked at again
+    assert fill_text("{configuration:/own}", variables, pytest.fail) == "{iot:thingName}"
+
+
+def test_in_a_configuration_only_what_is_the_systems_is_filled_in() -> None:
+    left: list[str] = []
+    written = {
+        "{work:path}": ["{work:path}/x", 3, None],
+        "deep": {"a": "{configuration:/text} {iot:thingName} {other.dep:artifacts:path}"},
+    }
+    filled = fill_configuration(written, VARIABLES, left.append)
+    assert filled == {
+        "{work:path}": ["/gg/work/own/x", 3, None],
+        "deep": {"a": "{configuration:/text} pi /gg/packages/artifacts/other.dep/2.0.0"},
+    }
+    assert left == ["{configuration:/text}"]
+
+
+@pytest.mark.parametrize(
+    ("nucleus", "wanted"),
+    [
+        ({}, False), ({"interpolateComponentConfiguration": True}, True),
+        ({"INTERPOLATEcomponentconfiguration": "true"}, True),
+        ({"interpolateComponentConfiguration": "no"}, False),
+    ],
+)  # fmt: skip
+def test_the_nucleus_says_whether(nucleus: dict[str, object], wanted: bool) -> None:
+    assert interpolates(nucleus) is wanted
+
+
+def test_lites_folders_end_with_a_slash() -> None:
+    lite = Variables(Layout(ROOT), "pi", OWN, {}, "lite")
+    text = "{work:path} {artifacts:path} {artifacts:decompressedPath} {kernel:rootPath}"
+    assert fill_text(text, lite, pytest.fail) == (
+        "/gg/work/own/ /gg/packages/artifacts/own/1.0.0/ "
+        "/gg/packages/artifacts-unarchived/own/1.0.0/ /gg"
+    )
+
+
+def test_json_in_a_text_is_compact_sorted_and_in_its_own_letters() -> None:
+    variables = Variables(Layout(ROOT), "pi", subject("own", "1.0.0", b={"ü": 1, "a": [True]}))
+    assert fill_text("{configuration:/b}", variables, pytest.fail) == '{"a":[true],"ü":1}'
+    assert fill_text("{configuration:}", variables, pytest.fail) == '{"b":{"a":[true],"ü":1}}'

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from sandboxes import until
 
 import ggml_magic
 from ggml_magic import settings
@@ -91,3 +92,32 @@ def test_the_readmes_own_model_runs(workspace: Workspace, tmp_path: Path) -> Non
     assert ran.returncode == 0, ran.stderr
     last = nbformat.read(tmp_path / "out.ipynb", as_version=4).cells[-1].outputs[-1]
     assert last["data"]["text/plain"].startswith("5 predictions of wind on thing/wind-pi")
+
+
+@pytest.mark.real
+def test_the_component_from_a_folder_runs(workspace: Workspace, tmp_path: Path) -> None:
+    from ggml_magic.sandbox import client
+
+    page = ROOT / "docs" / "core.md"
+    (recipe,), (script,) = blocks(page, "yaml"), blocks(page, "sh")
+    recipes = tmp_path / "recipes"
+    artifacts = tmp_path / "artifacts" / "com.example.Hello" / "1.0.0"
+    for folder in (recipes, artifacts):
+        folder.mkdir(parents=True)
+    (recipes / "com.example.Hello-1.0.0.yaml").write_text(recipe)
+    (artifacts / "hello.sh").write_text(script)
+
+    def said(line: str) -> str:
+        command = [sys.executable, "-m", "ggml_magic.command", *line.split()[1:]]
+        ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
+    try:
+        for line in blocks(page, "console")[0].splitlines():
+            if "ggml logs" in line:  # the script runs, and speaks in its own time
+                until(lambda line=line: "Hello, world, from hello-pi" in said(line))
+            else:
+                assert "hello-pi" in said(line)
+    finally:
+        client.stop(workspace)

@@ -2,45 +2,59 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from ggml_magic.errors import CloudError, NotYetError
-from ggml_magic.observe import logs
-from ggml_magic.observe.logs import last_lines, tail
+from ggml_magic.core.logs import Log
+from ggml_magic.errors import CloudError, GrammarError, NotYetError
+from ggml_magic.observe.logs import tail
 from ggml_magic.settings import Settings
 from ggml_magic.workspace import Workspace
 
 COMPONENT = "com.example.Rain.Inference"
 
 
-@given(st.lists(st.text("abü ", max_size=9)), st.integers(0, 20), st.integers(1, 7), st.booleans())
-@settings(deadline=None)
-def test_the_last_lines_are_the_last_lines(
-    tmp_path_factory: pytest.TempPathFactory, lines: list[str], count: int, piece: int, ended: bool
-) -> None:
-    path = tmp_path_factory.getbasetemp() / "a.log"
-    text = "\n".join(lines) + ("\n" if ended and lines else "")
-    path.write_text(text)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(logs, "PIECE", piece)
-        whole = text.splitlines()
-        assert last_lines(path, count) == tuple(whole[len(whole) - min(count, len(whole)) :])
-
-
 def test_the_log_of_a_component_on_a_core_of_this_workspace(workspace: Workspace) -> None:
     folder = workspace.folder("cores", "pi", "logs")
-    (folder / f"{COMPONENT}.log").write_text("one\ntwo\nthree\n")
+    log = Log(folder / f"{COMPONENT}.log")
+    log.info("one")
+    log.write("INFO", "two", "run", "stdout")
+    log.error("three")
+    log.close()
     found = tail(workspace, Settings(), "pi", COMPONENT, lines=2)
-    assert tuple(found) == ("two", "three")
+    assert [line.partition(" ")[2] for line in found] == ["[INFO] run: two", "[ERROR] three"]
     assert str(found).splitlines() == [
         f"log of {COMPONENT} on thing/pi, sandbox",
-        "  two",
-        "  three",
+        *(f"  {line}" for line in found.lines),
     ]
+    warned = tail(workspace, Settings(), "pi", COMPONENT, level="warn")
+    assert warned.lines == found.lines[1:]
+    assert len(tail(workspace, Settings(), "pi", COMPONENT, level="DEBUG").lines) == 3
+    with pytest.raises(GrammarError, match="no level 'loud'") as failed:
+        tail(workspace, Settings(), "pi", COMPONENT, level="loud")
+    assert failed.value.remedy == f"%ggml logs pi {COMPONENT} --level warn"
+
+
+def test_a_log_is_read_over_its_rotation(workspace: Workspace) -> None:
+    folder = workspace.folder("cores", "pi", "logs")
+    log = Log(folder / f"{COMPONENT}.log", file_bytes=300)
+    for number in range(5):
+        log.info(f"line {number}")
+    log.close()
+    assert (folder / f"{COMPONENT}.log.1").exists()
+    found = tail(workspace, Settings(), "pi", COMPONENT, lines=4)
+    assert [line[-1] for line in found] == ["1", "2", "3", "4"]
+
+
+def test_the_core_has_a_log_of_its_own(workspace: Workspace) -> None:
+    log = Log(workspace.folder("cores", "pi") / "core.log")
+    log.info("core device pi started")
+    log.close()
+    found = tail(workspace, Settings(), "pi", "core")
+    assert found.component == "core"
+    assert found.lines[0].endswith("[INFO] core device pi started")
+    with pytest.raises(CloudError, match="the core's log is on pi itself") as failed:
+        tail(workspace, Settings(cloud="aws"), "pi", "core")
+    assert "/aws/greengrass/GreengrassSystemComponent/eu-west-1/System" in failed.value.remedy
 
 
 def test_what_is_not_there_is_told_with_the_next_command(workspace: Workspace) -> None:
@@ -56,12 +70,6 @@ def test_on_aws_the_log_is_on_the_device(workspace: Workspace) -> None:
     with pytest.raises(CloudError, match="on pi itself") as failed:
         tail(workspace, Settings(cloud="aws"), "pi", COMPONENT)
     assert f"/aws/greengrass/UserComponent/eu-west-1/{COMPONENT}" in failed.value.remedy
-
-
-def test_a_log_that_is_no_text_is_shown_all_the_same(tmp_path: Path) -> None:
-    path = tmp_path / "a.log"
-    path.write_bytes(b"\xff\xfe broken\nfine\n")
-    assert last_lines(path, 5)[-1] == "fine"
 
 
 def logs_of(workspace: Workspace, *names: str) -> None:

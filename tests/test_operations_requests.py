@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import pytest
 from awsiot.eventstreamrpc import AccessDeniedError
 from awsiot.greengrasscoreipc import connect, model
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 from ipcs import OWN, SOON, Core, client_of_own, core_with_two_components
+
+from ggml_magic.core.ipc import Call, IpcError, Stream
+from ggml_magic.core.operations import requests
 
 __all__ = ["client_of_own", "core_with_two_components"]
 
@@ -30,5 +35,31 @@ def test_an_operation_that_is_not_served_is_an_error_with_its_name(
     client: GreengrassCoreIPCClientV2,
 ) -> None:
     with pytest.raises(model.ServiceError) as caught:
-        client.list_components()
-    assert caught.value.message == "ListComponents is not served by this core"
+        client.pause_component(component_name=OWN)
+    assert caught.value.message == "PauseComponent is not served by this core"
+
+
+@pytest.mark.parametrize("seconds", [1.001, 0.29, 1795248542.123, 7])
+def test_a_time_is_its_nearest_millisecond(seconds: float) -> None:
+    """Seconds are a float on the wire; cut off, some times would be one millisecond older."""
+    assert requests.milliseconds(asked(timestamp=seconds)) == round(seconds * 1000)
+
+
+@pytest.mark.parametrize("seconds", [None, True, "7", float("nan"), float("inf")])
+def test_what_is_no_time(seconds: Any) -> None:
+    with pytest.raises(IpcError):
+        requests.milliseconds(asked(timestamp=seconds))
+
+
+@pytest.mark.parametrize("path", ["a", ["a", 1], {"a": 1}])
+def test_what_is_no_key_path(path: Any) -> None:
+    with pytest.raises(IpcError):
+        requests.key_path(asked(keyPath=path))
+
+
+def test_no_key_path_is_all() -> None:
+    assert requests.key_path(asked()) == requests.key_path(asked(keyPath=None)) == ()
+
+
+def asked(**request: Any) -> Call:
+    return Call(OWN, "Any", request, Stream(1, cast("Any", None)))

@@ -13,11 +13,28 @@ __all__ = ["client_of_own", "core_with_two_components"]
 
 
 def test_only_legal_reports_of_a_state_count(core: Core, client: GreengrassCoreIPCClientV2) -> None:
-    supervisor = core.engine.supervisors[OWN]
-    client.update_state(state="RUNNING")
-    assert supervisor._said is None
-    supervisor.state = State.STARTING
-    client.update_state(state="RUNNING")
-    assert supervisor._said is State.RUNNING
-    with pytest.raises(model.InvalidArgumentsError):
-        client.update_state(state="FINISHED")
+    supervisor, log = core.engine.supervisors[OWN], core.layout.log(OWN)
+    for state, said, counts in (
+        (State.NEW, State.RUNNING, False),
+        (State.FINISHED, State.ERRORED, False),
+        (State.BROKEN, State.RUNNING, False),
+        (State.NEW, State.ERRORED, True),
+        (State.STARTING, State.RUNNING, True),
+        (State.STARTING, State.ERRORED, True),
+        (State.RUNNING, State.ERRORED, True),
+        (State.STOPPING, State.ERRORED, True),
+    ):
+        supervisor.state = state
+        before = len(log.read_text().splitlines()) if log.exists() else 0
+        client.update_state(state=said.value)
+        told = log.read_text().splitlines()[before:]
+        assert f"it reports {said.value}" in told[0]
+        assert [f"ignored: it is {state.value}" in line for line in told[1:]] == (
+            [] if counts else [True]
+        )
+
+
+def test_what_is_no_state_that_a_component_can_say(client: GreengrassCoreIPCClientV2) -> None:
+    for state in ("FINISHED", "running", "", None):
+        with pytest.raises(model.InvalidArgumentsError):
+            client.update_state(state=state)

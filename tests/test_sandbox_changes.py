@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import threading
 
-from ggml_magic.sandbox.changes import JOBS, SHADOW, Changes, Notices
+from ggml_magic.sandbox.changes import JOBS, SHADOW, ChangedShadow, Changes, Notices
 
 
 def test_a_first_question_is_answered_at_once_with_everything() -> None:
@@ -10,6 +10,7 @@ def test_a_first_question_is_answered_at_once_with_everything() -> None:
     answer = notices.after("pi", 0, 30)
     assert answer.jobs
     assert answer.shadow
+    assert answer.shadows is None
     assert answer.sequence > 0
 
 
@@ -30,7 +31,7 @@ def test_a_waiting_question_is_answered_when_something_comes() -> None:
     waiting.start()
     notices.tell("pi", SHADOW)
     waiting.join(10)
-    assert answers == [Changes(start + 1, jobs=False, shadow=True)]
+    assert answers == [Changes(start + 1, jobs=False, shadow=True, shadows=None)]
 
 
 def test_the_end_frees_all_who_wait() -> None:
@@ -49,3 +50,29 @@ def test_a_number_of_another_life_means_look_at_everything() -> None:
     answer = notices.after("pi", future, 30)
     assert answer.jobs
     assert answer.shadow
+
+
+def test_which_shadow_has_which_version_now() -> None:
+    notices = Notices()
+    start = notices.after("pi", 0, 0).sequence
+    for version in (1, 2):
+        notices.tell_shadow("pi", "", version)
+    notices.tell_shadow("pi", "n", 0)
+    notices.tell_shadow("other", "", 7)
+    both = ChangedShadow("pi", "", 2), ChangedShadow("pi", "n", 0)
+    assert notices.after("pi", start, 30) == Changes(
+        start + 4, jobs=False, shadow=True, shadows=both
+    )
+    assert notices.after("pi", start + 2, 30).shadows == both[1:]
+    assert notices.after("pi", start + 4, 0).shadows == ()
+
+
+def test_shadows_of_other_things_are_told_to_who_asks_for_them() -> None:
+    notices = Notices()
+    start = notices.after("pi", 0, 0).sequence
+    notices.tell_shadow("other", "n", 7)
+    notices.tell("other", JOBS)
+    assert not notices.after("pi", start, 0).shadow
+    assert notices.after("pi", start, 30, also=["other", "pi"]) == Changes(
+        start + 2, jobs=False, shadow=True, shadows=(ChangedShadow("other", "n", 7),)
+    )

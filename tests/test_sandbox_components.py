@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import urllib.request
 from typing import Any
 
 import pytest
@@ -126,3 +127,42 @@ def test_a_requirement_that_is_no_range_is_refused(aws: Connect) -> None:
     resolve = aws("greengrassv2").resolve_component_candidates
     answer = refused(lambda: resolve(platform={}, componentCandidates=[candidate]))
     assert [field["name"] for field in answer["fields"]] == ["versionRequirements.a"]
+
+
+def test_an_artifact_has_a_signed_address(aws: Connect) -> None:
+    name, place = unique("com.example.Rain"), bucket(aws)
+    s3, greengrass = aws("s3"), aws("greengrassv2")
+    s3.put_object(Bucket=place, Key="deep/m.bin", Body=b"from s3")
+    held = "greengrass-component-artifacts"
+    location = {"LocationConstraint": REGION}
+    s3.create_bucket(Bucket=held, CreateBucketConfiguration=location)
+    s3.put_object(Bucket=held, Key=f"{name}/1.0.0/own.bin", Body=b"the service's")
+    uris = (f"s3://{place}/deep/m.bin", "greengrass:own.bin")
+    created = greengrass.create_component_version(
+        inlineRecipe=recipe(name, Artifacts=[{"Uri": uri} for uri in uris])
+    )
+    described = greengrass.describe_component(arn=created["arn"])
+    assert described["status"]["componentState"] == "DEPLOYABLE"
+    for file, content in (("m.bin", b"from s3"), ("own.bin", b"the service's")):
+        found = greengrass.get_component_version_artifact(arn=created["arn"], artifactName=file)
+        with urllib.request.urlopen(found["preSignedUrl"]) as answer:
+            assert answer.read() == content
+    answer = refused(
+        lambda: greengrass.get_component_version_artifact(arn=created["arn"], artifactName="x")
+    )
+    assert answer["Error"]["Code"] == "ResourceNotFoundException"
+    other = component_arn(name, "9.0.0")
+    answer = refused(
+        lambda: greengrass.get_component_version_artifact(arn=other, artifactName="m.bin")
+    )
+    assert answer["resourceType"] == "componentVersion"
+
+
+def test_a_service_artifact_that_nobody_put_there_fails_the_component(aws: Connect) -> None:
+    name, greengrass = unique("com.example.Rain"), aws("greengrassv2")
+    created = greengrass.create_component_version(
+        inlineRecipe=recipe(name, Artifacts=[{"Uri": "greengrass:none.bin"}])
+    )
+    status = greengrass.describe_component(arn=created["arn"])["status"]
+    assert status["componentState"] == "FAILED"
+    assert "greengrass:none.bin" in status["errors"]

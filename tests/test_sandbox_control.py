@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -26,8 +27,13 @@ class Running:
     def __init__(self) -> None:
         self.notices, self.ending = Notices(), threading.Event()
         self.provisioned: list[tuple[str, str]] = []
+        self.enrolled: list[tuple[str, str, Sequence[str]]] = []
         self._control = Control(
-            "this one", self.notices, lambda *core: self.provisioned.append(core), self.ending
+            "this one",
+            self.notices,
+            lambda *core: self.provisioned.append(core),
+            lambda *group: self.enrolled.append(group),
+            self.ending,
         )
 
     def ask(self, method: str, path: str, query: str = "") -> tuple[int, dict[str, Any]]:
@@ -75,8 +81,11 @@ def test_changes_are_told_from_a_number_on() -> None:
     running, path = Running(), "/_ggml/things/pi/changes"
     start = running.ask("GET", path)[1]["sequence"]
     running.notices.tell("pi", JOBS)
-    told = {"sequence": start + 1, "jobs": True, "shadow": False}
+    told: dict[str, Any] = {"sequence": start + 1, "jobs": True, "shadow": False, "shadows": []}
     assert running.ask("GET", path, f"after={start}&wait=20") == (200, told)
+    running.notices.tell_shadow("other", "n", 3)
+    also = running.ask("GET", path, f"after={start + 1}&wait=20&also=another&also=other")[1]
+    assert also["shadows"] == [{"thing": "other", "name": "n", "version": 3}]
 
 
 @pytest.mark.parametrize("query", ["after=x", "wait=soon", "after=1.5"])
@@ -99,6 +108,10 @@ def test_notices_come_for_jobs_and_for_others_shadow_updates(
     data.update_thing_shadow(thingName=device, payload=b'{"state": {"desired": {"a": 1}}}')
     seen = changes(start, 20)
     assert (seen["jobs"], seen["shadow"]) == (False, True)
+    assert seen["shadows"] == [{"thing": device, "name": "", "version": 1}]
+    data.delete_thing_shadow(thingName=device)
+    seen = changes(seen["sequence"], 20)
+    assert seen["shadows"] == [{"thing": device, "name": "", "version": 0}]
     deploy(aws, arn, name)
     seen = changes(seen["sequence"], 20)
     assert (seen["jobs"], seen["shadow"]) == (True, False)

@@ -15,6 +15,8 @@ from sandboxes import (
     unique,
 )
 
+from ggml_magic.core import provided
+
 pytestmark = pytest.mark.real
 
 
@@ -129,3 +131,16 @@ def test_what_the_request_does_not_say_is_filled_in_as_aws_does(aws: Connect) ->
     assert shown["tags"] == {"k": "v"}
     elsewhere = aws("greengrassv2", "us-east-1")
     refused(lambda: elsewhere.get_deployment(deploymentId=made["deploymentId"]))
+
+
+def test_a_component_that_the_core_is_itself_can_be_configured(aws: Connect) -> None:
+    greengrass, (_, arn) = aws("greengrassv2"), thing(aws)
+    name, version = provided.SHADOW_MANAGER, provided.VERSIONS["classic"][provided.SHADOW_MANAGER]
+    update = {"merge": '{"synchronize": {}}'}
+
+    def create(version: str) -> None:
+        wanted = {name: {"componentVersion": version, "configurationUpdate": update}}
+        greengrass.create_deployment(targetArn=arn, components=wanted)
+
+    create(version)
+    assert refused(lambda: create("0.0.1"))["Error"]["Code"] == "ResourceNotFoundException"

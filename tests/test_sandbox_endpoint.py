@@ -12,7 +12,7 @@ from ggml_magic.workspace import Workspace
 
 def test_what_is_written_is_read_and_only_by_the_owner(tmp_path: Path) -> None:
     places = ep.places(Workspace(tmp_path / ".ggml"))
-    endpoint = ep.Endpoint("http://127.0.0.1:4567", 12, 3.5, "abc")
+    endpoint = ep.Endpoint("http://127.0.0.1:4567", 12, 3.5, "abc", "mqtt://127.0.0.1:4568")
     ep.write(places.endpoint, endpoint)
     assert ep.read(places.endpoint) == endpoint
     assert endpoint.port == 4567

@@ -114,3 +114,24 @@ def test_platforms(platform: dict[str, str] | None, fits: bool) -> None:
     manifest = {} if platform is None else {"Platform": platform}
     recipe = recipes.parse(changed(Manifests=[manifest]))
     assert recipes.suits(recipe, {"os": "linux", "architecture": "aarch64"}) is fits
+
+
+def test_a_service_artifact_lies_in_the_services_bucket() -> None:
+    parsed = recipes.parse(artifact(Uri="greengrass:own.bin"))
+    assert recipes.place(parsed, "greengrass:own.bin") == (
+        recipes.SERVICE_BUCKET, f"{RECIPE['ComponentName']}/{RECIPE['ComponentVersion']}/own.bin",
+    )  # fmt: skip
+    assert recipes.place(parsed, "s3://bucket/a/b") == ("bucket", "a/b")
+    for uri in ("greengrass:", "greengrass:a/../b", "greengrass:.."):
+        with pytest.raises(ServiceError, match="greengrass:file"):
+            recipes.parse(artifact(Uri=uri))
+
+
+def test_a_components_type_is_read_in_any_case() -> None:
+    parsed = recipes.parse(changed(ComponentType="AWS.greengrass.Generic"))
+    assert parsed["ComponentType"] == "aws.greengrass.generic"
+
+
+def test_a_value_that_begins_with_no_letter_suits_no_device() -> None:
+    parsed = recipes.parse(changed(Manifests=[{"Platform": {"site": "-roof"}}]))
+    assert not recipes.suits(parsed, {"site": "-roof"})

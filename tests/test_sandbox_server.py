@@ -38,7 +38,7 @@ def test_one_at_a_time_has_a_workspace(
 def test_a_port_that_cannot_be_the_last_is_not_tried(workspace: Workspace, content: str) -> None:
     places = ep.places(workspace)
     places.port.write_text(content)
-    with server._listen(places) as listener:
+    with server._listen(places.port) as listener:
         host, port = listener.getsockname()
     assert host == "127.0.0.1"
     assert port > 1024
@@ -46,12 +46,12 @@ def test_a_port_that_cannot_be_the_last_is_not_tried(workspace: Workspace, conte
 
 def test_the_last_port_is_taken_again_when_it_is_free(workspace: Workspace) -> None:
     places = ep.places(workspace)
-    with server._listen(places) as first:
+    with server._listen(places.port) as first:
         port = first.getsockname()[1]
         write_json(places.port, port)
-        with server._listen(places) as second:
+        with server._listen(places.port) as second:
             assert second.getsockname()[1] != port
-    with server._listen(places) as third:
+    with server._listen(places.port) as third:
         assert third.getsockname()[1] == port
 
 

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import select
-import signal
-import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ggml_magic import child
-from ggml_magic.core.daemon import ALREADY_RUNNING, NOT_READY
+from ggml_magic.core import identity, launch
+from ggml_magic.core.daemon import ALREADY_RUNNING
 from ggml_magic.core.disk import Layout, read_json
 from ggml_magic.core.logs import last_lines
 from ggml_magic.errors import CoreError
 from ggml_magic.presentation import Card, Presented
 
 MODULE = "ggml_magic.core.daemon"
-# Starting takes a third of a second; a machine under load may need much more.
-START_SECONDS = 30.0
-# A core ends its components within 5 s; past this it is killed, and its guard ends them.
-STOP_SECONDS = 8.0
 POLL_SECONDS = 0.02
 LOG_LINES = 5
 
@@ -44,11 +36,14 @@ class CoreDevice(Presented):
         return Card(f"core device {self.thing} on the sandbox: running", facts, notes=(note,))
 
 
-def start(root: Path, thing: str, endpoint_file: Path, idle_minutes: float) -> CoreDevice:
+def start(
+    root: Path, thing: str, endpoint_file: Path, idle_minutes: float, dialect: str = ""
+) -> CoreDevice:
     """Start a core device in a process of its own, or find the one that runs.
 
-    ``endpoint_file`` says where the sandbox is, also after it came back elsewhere. Raises
-    ``CoreError`` with the last lines of its log.
+    ``endpoint_file`` says where the sandbox is, also after it came back elsewhere; ``dialect``
+    is ``classic`` or ``lite``, empty for what this root was before. Raises ``CoreError`` with the
+    last lines of its log.
     """
     found = running(root)
     if found is not None:
@@ -58,11 +53,10 @@ def start(root: Path, thing: str, endpoint_file: Path, idle_minutes: float) -> C
         *("--root", str(root.resolve())),
         *("--thing", thing),
         *("--endpoint-file", str(endpoint_file.resolve())),
-        *("--idle-minutes", str(idle_minutes)),
+        *("--idle-minutes", str(idle_minutes), "--dialect", dialect),
     )
-    # nobody's credentials are a core's business, nor its components'
-    code = _run(command, child.environment("AWS_"))
-    deadline = time.monotonic() + START_SECONDS
+    code = launch.first_process(command)
+    deadline = time.monotonic() + launch.START_SECONDS
     found = running(root)
     # another was quicker, and is not ready yet
     while found is None and code == ALREADY_RUNNING and time.monotonic() < deadline:
@@ -76,23 +70,6 @@ def start(root: Path, thing: str, endpoint_file: Path, idle_minutes: float) -> C
     return found
 
 
-def _run(command: list[str], environment: dict[str, str]) -> int:
-    """The daemon's first process, which ends when the core is ready or has failed."""
-    try:
-        return subprocess.run(
-            command,
-            cwd=child.FOLDER,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=START_SECONDS,
-            check=False,
-        ).returncode
-    except subprocess.TimeoutExpired:
-        return NOT_READY
-
-
 def running(root: Path) -> CoreDevice | None:
     """The core device that runs at a root, if one does."""
     try:
@@ -100,16 +77,8 @@ def running(root: Path) -> CoreDevice | None:
         found = CoreDevice(record["thing"], root, int(record["pid"]), Path(record["socket"]))
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    return found if _is_core(found.pid, root) else None
-
-
-def _is_core(pid: int, root: Path) -> bool:
-    """Whether a process is the core of this root: a process id may be someone else's by now."""
-    try:
-        words = (Path("/proc") / str(pid) / "cmdline").read_bytes().split(b"\0")
-    except OSError:
-        return False
-    return MODULE.encode() in words and os.fsencode(root.resolve()) in words
+    # a process id may be someone else's by now
+    return found if record.get("born") and identity.born(found.pid) == record["born"] else None
 
 
 def stop(root: Path) -> bool:
@@ -117,13 +86,5 @@ def stop(root: Path) -> bool:
     found = running(root)
     if found is None:
         return False
-    with contextlib.suppress(ProcessLookupError):
-        descriptor = os.pidfd_open(found.pid)
-        try:
-            for kind in (signal.SIGTERM, signal.SIGKILL):
-                signal.pidfd_send_signal(descriptor, kind)
-                if select.select([descriptor], [], [], STOP_SECONDS)[0]:
-                    break
-        finally:
-            os.close(descriptor)
+    launch.end(found.pid)
     return True

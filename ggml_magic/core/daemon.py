@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 READY, OTHER = b"ready", b"other"
@@ -20,6 +21,8 @@ LOCK = "core.lock"
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
 NOT_READY, ALREADY_RUNNING = 1, 3
+# Lives in the process, writes ``READY`` to the pipe given; returns the exit code.
+Serve = Callable[[argparse.Namespace, int], int]
 
 
 def main(arguments: list[str]) -> int:
@@ -29,12 +32,38 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--thing", required=True)
     parser.add_argument("--endpoint-file", type=Path, required=True)
     parser.add_argument("--idle-minutes", type=float, required=True)
-    options = parser.parse_args(arguments)
+    # empty: what this root was before; a new one is classic
+    parser.add_argument("--dialect", choices=("", "classic", "lite"), default="")
+    return outcome(spawn(parser.parse_args(arguments)))
+
+
+def spawn(options: argparse.Namespace, serve: Serve | None = None) -> int:
+    """Start a core device as a process on its own feet; returns a pipe that says how it went.
+
+    ``options`` has ``root``, ``thing``, ``endpoint_file``, ``idle_minutes`` and ``dialect``;
+    ``serve`` is what lives in that process, a core device when it is left out.
+    """
     reader, writer = os.pipe()
     if os.fork():
         os.close(writer)
-        return {READY: 0, OTHER: ALREADY_RUNNING}.get(os.read(reader, len(READY)), NOT_READY)
+        return reader
     os.close(reader)
+    code = NOT_READY
+    try:
+        code = _live(options, writer, serve or _serve)
+    finally:
+        # threads that still wait for an answer of the cloud must not hold up the end
+        os._exit(code)
+
+
+def outcome(reader: int) -> int:
+    """Wait until a core device is ready or has failed: the exit code that says which."""
+    with os.fdopen(reader, "rb") as said:
+        return {READY: 0, OTHER: ALREADY_RUNNING}.get(said.read(len(READY)), NOT_READY)
+
+
+def _live(options: argparse.Namespace, writer: int, serve: Serve) -> int:
+    """The process's whole life; returns its exit code."""
     os.setsid()
     options.root.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
     lock = os.open(options.root / LOCK, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
@@ -45,7 +74,7 @@ def main(arguments: list[str]) -> int:
         os.write(writer, OTHER)
         return ALREADY_RUNNING
     _detach(options.root)
-    return _serve(options, writer)
+    return serve(options, writer)
 
 
 def _detach(root: Path) -> None:
@@ -60,11 +89,14 @@ def _detach(root: Path) -> None:
 
 def _serve(options: argparse.Namespace, writer: int) -> int:
     # imported after the fork: the parent only waits
-    from ggml_magic.core.device import Device, Options
+    from ggml_magic.core.device import Device, Options, RestartRequested
+
+    waiting = [writer]
 
     def ready() -> None:
-        os.write(writer, READY)
-        os.close(writer)
+        while waiting:  # a core that starts again has told already
+            os.write(waiting[0], READY)
+            os.close(waiting.pop())
 
     async def live() -> None:
         ended = asyncio.Event()
@@ -73,13 +105,25 @@ def _serve(options: argparse.Namespace, writer: int) -> int:
             loop.add_signal_handler(number, ended.set)
         device = Device(
             Options(
-                options.root.resolve(), options.thing, options.endpoint_file, options.idle_minutes
+                options.root.resolve(),
+                options.thing,
+                options.endpoint_file,
+                options.idle_minutes,
+                options.dialect,
             )
         )
         await device.run(ready, ended)
 
+    def live_again() -> None:
+        """Live; and from the beginning, with all that is on the disk, where it is asked for."""
+        while True:
+            try:
+                return asyncio.run(live())
+            except RestartRequested:
+                continue
+
     try:
-        asyncio.run(live())
+        live_again()
     except Exception:  # noqa: BLE001  # a process's last words: written down, then it ends
         traceback.print_exc()
         sys.stderr.flush()
@@ -88,6 +132,4 @@ def _serve(options: argparse.Namespace, writer: int) -> int:
 
 
 if __name__ == "__main__":
-    code = main(sys.argv[1:])
-    # threads that still wait for an answer of the cloud must not hold up the end
-    os._exit(code)
+    sys.exit(main(sys.argv[1:]))

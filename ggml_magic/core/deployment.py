@@ -1,278 +1,394 @@
 """Deployments on the device (EDGE-CORE 7).
 
-Resolve, download, compute the configuration; nothing has changed until here. Then merge: the new
-contents are written, what changed starts again, and when all run or are finished what is no
-longer named goes. A failure restores the contents from before. A core that is killed in between
-starts with the contents from before; the cloud hands it the same deployment again.
+Resolve, download, compute, ask the components; nothing has changed until here. Then bootstrap
+steps run and the new contents are merged: what changed starts again, and when all run or are
+finished what is no longer named goes. A failure restores what was there before. A core that is
+killed, or has to start again, finds in the journal how far it was, and goes on.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
-from ggml_magic.core import artifacts, config, inventory, recipe
+from ggml_magic.core import artifacts, causes, config, inventory, orders
 from ggml_magic.core.artifacts import ArtifactError
+from ggml_magic.core.bootstraps import Bootstraps
+from ggml_magic.core.causes import InvalidConfigurationError, Result
 from ggml_magic.core.cloud import Cloud
-from ggml_magic.core.config import PointerError, Tree
-from ggml_magic.core.disk import Layout, read_json, write_json
+from ggml_magic.core.disk import Layout
 from ggml_magic.core.engine import Engine
-from ggml_magic.core.inventory import Component, Contents, Group, Inventory
+from ggml_magic.core.inventory import Contents, Inventory
+from ggml_magic.core.journal import MOST_INTERRUPTIONS, UNDO, Entry, Journal, Phase
+from ggml_magic.core.lifecycle import SETTLED, StepError, Supervisor
 from ggml_magic.core.logs import Log
-from ggml_magic.core.recipe import Recipe, RecipeError
-from ggml_magic.core.resolve import Resolution, ResolutionError, Resolver
-from ggml_magic.core.variables import Subject, Variables, fill
+from ggml_magic.core.operations.updates import Updates
+from ggml_magic.core.orders import Document, DocumentError
+from ggml_magic.core.preparation import Preparation
+from ggml_magic.core.recipe import RecipeError
+from ggml_magic.core.resolve import ResolutionError
+from ggml_magic.errors import UnreachableError
 
-SUCCEEDED, FAILED, REJECTED = "SUCCEEDED", "FAILED", "REJECTED"
-ONGOING = "ongoing.json"
-CONFIGURATION = ":configuration:"
-
-
-class DocumentError(Exception):
-    """A deployment that cannot be done as it is written."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """One root component of a deployment."""
-
-    version: str
-    reset: tuple[str, ...] = ()
-    merge: Mapping[str, Any] = field(default_factory=dict)
-    run_with: str = ""
+# What was started must stay up for a moment: a script that cannot even begin does not.
+STEADY_SECONDS = 0.25
+BEFORE_CHANGE = (
+    DocumentError, ResolutionError, RecipeError, ArtifactError, InvalidConfigurationError, OSError,
+    *causes.UNREADABLE,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Document:
-    """A deployment; ``timestamp`` in milliseconds, ``group`` its target."""
+class Hooks:
+    """Who else has to do with deployments.
 
-    identifier: str
-    group: str
-    timestamp: int
-    components: Mapping[str, Wanted]
-    rolls_back: bool
+    ``configured`` hears of each component with the paths of its configuration that changed;
+    ``restart`` makes the core start again, soon.
+    """
 
-
-@dataclass(frozen=True)
-class Result:
-    """How a deployment ended: the job's status, the nucleus's word for it, and one line why."""
-
-    status: str
-    detail: str
-    cause: str = ""
-    errors: tuple[str, ...] = ()
+    configured: Callable[[str, list[config.Path]], None]
+    updates: Updates
+    restart: Callable[[], None]
 
 
-def parse(text: str) -> Document:
-    """Read a job's document; raises ``DocumentError``."""
-    try:
-        written = json.loads(text)
-        arn = str(written["configurationArn"])
-        target = arn.partition(CONFIGURATION)[2] or arn
-        return Document(
-            str(written["deploymentId"]),
-            target.rpartition(":")[0] or target,
-            int(written["creationTimestamp"]),
-            {name: _wanted(entry) for name, entry in written["components"].items()},
-            written.get("failureHandlingPolicy", "ROLLBACK") != "DO_NOTHING",
-        )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DocumentError(f"the deployment document cannot be read: {error!r}") from None
-
-
-def _wanted(entry: Mapping[str, Any]) -> Wanted:
-    update = entry.get("configurationUpdate") or {}
-    user = (entry.get("runWith") or {}).get("posixUser") or ""
-    merge = update.get("merge") or {}
-    if not isinstance(merge, Mapping):
-        raise DocumentError("configurationUpdate.merge is no object")
-    return Wanted(str(entry["version"]), tuple(update.get("reset") or ()), merge, user)
+def _silent(stage: str) -> None:
+    return
 
 
 class Deployer:
     """Carries out one deployment after another on a device.
 
-    ``configured`` hears of each component with the paths of its configuration that changed.
+    Each of ``on_end`` hears of a deployment that ended, also of one that a core before this one
+    began, before it is forgotten.
     """
 
     def __init__(
-        self, layout: Layout, cloud: Cloud, engine: Engine, held: Inventory, log: Log,
-        configured: Callable[[str, list[config.Path]], None],
-    ) -> None:  # fmt: skip
+        self, layout: Layout, cloud: Cloud, engine: Engine, held: Inventory, log: Log, hooks: Hooks
+    ) -> None:
+        self.on_end: list[Callable[[Document, Result], None]] = []
         self._layout = layout
-        self._cloud = cloud
         self._engine = engine
         self._held = held
         self._log = log
-        self._configured = configured
-        self._platform = recipe.device_platform()
-        self._ongoing = layout.deployments / ONGOING
+        self._hooks = hooks
+        self._journal = Journal(layout)
+        self._preparation = Preparation(layout, cloud, log)
+        self._bootstraps = Bootstraps(engine, self._journal)
+        self._busy = asyncio.Lock()
+        self._phases: dict[Phase, Callable[[Entry], Awaitable[Result | None]]] = {
+            Phase.BOOTSTRAPPING: self._bootstrap,
+            Phase.MERGING: self._merge,
+            Phase.MERGED: self._start,
+            Phase.TIDYING: self._finish,
+            Phase.UNDOING: self._undo,
+            Phase.UNDONE: self._restart_old,
+        }
 
     def recover(self) -> None:
-        """Go back to before a deployment during which the core was killed."""
-        found = read_json(self._ongoing)
-        if found:
-            self._log.warn(f"deployment {found['deployment']} was interrupted; going back")
-            self._held.replace(inventory.load(found["before"]))
-            self._ongoing.unlink()
+        """Before anything is started: hold what the deployment was about to hold.
+
+        The deployment of a core that was killed goes on with ``take_up``; one during which it
+        was killed too often is undone.
+        """
+        try:
+            self._recover()
+        except OSError as error:  # the deployment ends of it, not the core
+            self._log.warn(f"the interrupted deployment cannot be recovered yet: {error}")
+
+    def _recover(self) -> None:
+        self._journal.read()
+        entry = self._journal.entry
+        if entry is None:
+            return
+        self._journal.came_back()
+        if not entry.restarts:
+            self._log.warn(f"deployment {entry.document.identifier} was interrupted")
+        entry = self._journal.entry
+        if entry is not None and entry.interruptions >= MOST_INTERRUPTIONS:
+            self._give_up(entry)
+        entry = self._journal.entry
+        if entry is not None and entry.phase is Phase.BOOTSTRAPPING:
+            before, wanted = self._journal.contents()
+            if not self._bootstraps.left(entry, before, wanted):
+                self._journal.step(Phase.MERGING)
+        self._hold()
+
+    def _hold(self) -> None:
+        """Hold what the phase is about to hold; with nothing in between that could change it."""
+        entry = self._journal.entry
+        if entry is not None and entry.phase is Phase.MERGING:
+            self._replace(self._journal.contents()[1])
+            self._journal.step(Phase.MERGED)
+        elif entry is not None and entry.phase is Phase.UNDOING:
+            self._replace(self._journal.contents()[0])
+            self._journal.step(Phase.UNDONE)
+
+    def _give_up(self, entry: Entry) -> None:
+        """End a deployment that the core does not survive."""
+        cause = f"the core was interrupted {entry.interruptions} times while it was deploying"
+        if entry.phase is Phase.PREPARING:
+            errors = causes.INTERRUPTED
+            self._end(Result(causes.FAILED, "FAILED_NO_STATE_CHANGE", cause, errors))
+        elif entry.phase is Phase.TIDYING:
+            self._end(causes.SUCCESSFUL)
+        elif entry.phase in UNDO:
+            self._replace(self._journal.contents()[0])
+            self._end(_not_undone(entry, cause))
+        elif result := self._failed(entry, cause, causes.INTERRUPTED):
+            self._end(result)
+
+    async def take_up(self) -> None:
+        """Bring to its end what a core before this one was in the middle of."""
+        async with self._busy:
+            await self._taken_up()
+
+    async def _taken_up(self) -> None:
+        """What was only being prepared is begun again when it is handed out again."""
+        entry = self._journal.entry
+        if entry is not None and entry.phase is not Phase.PREPARING:
+            await self._go_on()
 
     async def deploy(self, text: str) -> Result:
-        """Carry out a deployment.
+        """Carry out a job's document.
 
         Raises ``UnreachableError`` when the cloud is needed and away; nothing changed then.
         """
         try:
-            document = parse(text)
+            document = orders.parse(text)
+        except DocumentError as error:
+            return self._told(causes.unchanged(error))
+        return await self.carry_out(document)
+
+    async def carry_out(
+        self, document: Document, reporting: Callable[[str], None] = _silent
+    ) -> Result:
+        """Carry out a deployment, after the one that is going on.
+
+        ``reporting`` hears its stages, of which ``resolving`` comes when it is this one's turn
+        and nothing was looked at yet. One that has ended already, and whose end was not ``told``,
+        only gives its result again. Raises ``UnreachableError`` when the cloud is needed and
+        away; nothing changed then.
+        """
+        async with self._busy:
+            await self._taken_up()
+            if known := self._journal.result(document.identifier):
+                return known
+            last = self._held.contents.groups.get(document.group)
+            if last is not None and last.newer_than(document.timestamp, document.revision):
+                return self._announced(document, causes.rejected(last.deployment))
             self._log.info(f"deployment {document.identifier} for {document.group}")
-            if stale := self._stale(document):
-                return stale
-            wanted = await self._prepared(document)
-            before = self._held.contents.dump()
-            write_json(self._ongoing, {"deployment": document.identifier, "before": before})
-        except (DocumentError, ResolutionError, RecipeError, ArtifactError, OSError) as error:
-            kind = CODES.get(type(error), "IO_ERROR")
-            return self._told(
-                Result(FAILED, "FAILED_NO_STATE_CHANGE", str(error), ("DEPLOYMENT_FAILURE", kind))
-            )
-        except (AttributeError, TypeError, KeyError, ValueError) as error:
-            cause = f"a recipe cannot be read: {error!r}"
-            return self._told(Result(FAILED, "FAILED_NO_STATE_CHANGE", cause, UNREADABLE))
+            return await self._prepare_and_go_on(document, reporting)
+
+    def told(self, deployment: str) -> None:
+        """The result of a deployment is where it belongs, and need not be kept any more."""
+        self._journal.told(deployment)
+
+    def all_told(self) -> None:
+        """Nobody asks for a result any more."""
+        self._journal.all_told()
+
+    async def _prepare_and_go_on(
+        self, document: Document, reporting: Callable[[str], None]
+    ) -> Result:
         try:
-            return self._told(await self._merge(document, wanted))
-        except OSError as error:  # what is ongoing stays written: the next start goes back
-            errors = ("DEPLOYMENT_FAILURE", "IO_ERROR")
-            return self._told(Result(FAILED, "FAILED_UNABLE_TO_ROLLBACK", str(error), errors))
+            self._journal.begin(document)
+            await self._prepare(document, reporting)
+        except UnreachableError:
+            self._journal.drop()
+            raise
+        except asyncio.CancelledError:
+            self._journal.pause()
+            raise
+        except BEFORE_CHANGE as error:
+            await self._tidy()
+            return self._end(causes.unchanged(error))
+        reporting("merging")
+        return await self._go_on()
 
-    def _told(self, result: Result) -> Result:
-        said = f"deployment ended: {result.detail}" + (f": {result.cause}" if result.cause else "")
-        (self._log.info if result.status == SUCCEEDED else self._log.warn)(said)
-        return result
-
-    def _stale(self, document: Document) -> Result | None:
-        last = self._held.contents.groups.get(document.group)
-        if last is None or document.timestamp >= last.timestamp:
-            return None
-        cause = f"deployment {last.deployment}, which is newer, was done before it"
-        return self._told(Result(REJECTED, "REJECTED", cause, ("DEPLOYMENT_REJECTED",)))
-
-    async def _prepared(self, document: Document) -> Contents:
-        """The contents that the device shall have; all their artifacts are here."""
+    async def _prepare(self, document: Document, reporting: Callable[[str], None]) -> None:
+        """All that changes nothing, up to the plan."""
+        found = await self._preparation.resolved(document, self._held.contents, reporting)
         before = self._held.contents
-        roots = {name: wanted.version for name, wanted in document.components.items()}
-        group = Group(roots, document.timestamp, document.identifier)
-        groups = {**before.groups, document.group: group}
-        running = {name: each.version for name, each in before.components.items()}
-        resolver = Resolver(self._layout, self._cloud, self._platform, running)
-        found = await resolver.resolve({name: each.roots for name, each in groups.items()})
-        chosen = {name: recipe.choose(each, self._platform) for name, each in found.recipes.items()}
-        for name, (_, files) in chosen.items():
-            version = found.recipes[name].version
-            await artifacts.prepare(self._layout, self._cloud, name, version, files)
-        trees = {
-            name: self._configuration(each, document.components.get(name), document.timestamp)
-            for name, each in found.recipes.items()
-        }
-        components = {
-            name: self._component(found, trees, name, lifecycle, document.components.get(name))
-            for name, (lifecycle, _) in chosen.items()
-        }
-        return _checked(Contents(groups, components))
-
-    def _configuration(self, wanted: Recipe, update: Wanted | None, timestamp: int) -> Tree:
-        """Reset, then defaults where nothing is, then merge: with the time of the deployment."""
-        before = self._held.contents.components.get(wanted.name)
-        tree = before.configuration.copy() if before else Tree()
-        for pointer in update.reset if update else ():
-            try:
-                tree.reset(pointer)
-            except PointerError as error:
-                self._log.warn(f"{wanted.name}: reset is skipped: {error}")
-        tree.fill(wanted.defaults)
-        if update:
-            tree.merge((), update.merge, timestamp)
-        return tree
-
-    def _component(
-        self, found: Resolution, trees: Mapping[str, Tree], name: str,
-        lifecycle: Mapping[str, Any], update: Wanted | None,
-    ) -> Component:  # fmt: skip
-        own = found.recipes[name]
-        subjects = {
-            each: Subject(each, found.recipes[each].version, trees[each])
-            for each in (name, *(dependency.name for dependency in own.dependencies))
-            if each in trees
-        }
-        variables = Variables(self._layout, self._cloud.thing, subjects.pop(name), subjects)
-        filled = fill(
-            lifecycle, variables, lambda text: self._log.warn(f"{name}: {text} stays as it is")
-        )
-        before = self._held.contents.components.get(name)
-        user = update.run_with if update else before.run_with if before else ""
-        if user and user != (before.run_with if before else ""):
-            self._log.warn(f"{name}: runWith {user} is not followed; it runs as the core's user")
-        return Component(own.version, filled, own.dependencies, trees[name], user)
-
-    async def _merge(self, document: Document, wanted: Contents) -> Result:
+        wanted = self._preparation.contents(document, before, found)
+        wanted.services()  # what cannot run is refused here
+        updates, identifier = self._hooks.updates, document.identifier
+        if document.notify:
+            restarts = bool(self._bootstraps.all_of(before, wanted))
+            reporting("asking components")
+            await updates.agreed(
+                identifier,
+                inventory.changed(before, wanted),
+                document.notify_seconds,
+                restarts=restarts,
+            )
+        proposals = inventory.proposals(before, wanted)
+        await updates.validated(identifier, proposals, document.validate_seconds)
+        # while they were asked, components may have written into their configurations
         before = self._held.contents
-        broken = await self._become(wanted)
-        if not broken:
-            await self._tidy(wanted)
-            self._ongoing.unlink()
-            return Result(SUCCEEDED, "SUCCESSFUL")
-        errors = ("DEPLOYMENT_FAILURE", "COMPONENT_UPDATE_ERROR", "COMPONENT_BROKEN")
-        if not document.rolls_back:
-            self._ongoing.unlink()
-            return Result(FAILED, "FAILED_ROLLBACK_NOT_REQUESTED", broken, errors)
-        self._log.warn(f"rolling back: {broken}")
-        again = await self._become(before)
-        await self._tidy(before)
-        self._ongoing.unlink()
+        self._journal.plan(before, self._preparation.contents(document, before, found))
+
+    async def _go_on(self) -> Result:
+        """From the phase that is written down to the end."""
+        result: Result | None = None
+        try:
+            while result is None:
+                entry = self._journal.entry
+                assert entry is not None  # noqa: S101  # it is there until its end
+                try:
+                    result = await self._phases[entry.phase](entry)
+                except OSError as error:
+                    result = self._stumbled(entry, error)
+        except asyncio.CancelledError:
+            self._journal.pause()
+            raise
+        return self._end(result)
+
+    def _stumbled(self, entry: Entry, error: OSError) -> Result | None:
+        """A disk that fails, most likely full: go back, where that can still be written down."""
+        if entry.phase is Phase.TIDYING:
+            return causes.SUCCESSFUL
+        if entry.phase not in UNDO:
+            with contextlib.suppress(OSError):
+                return self._failed(entry, str(error), causes.DISK)
+        return Result(causes.FAILED, "FAILED_UNABLE_TO_ROLLBACK", str(error), causes.DISK)
+
+    async def _bootstrap(self, entry: Entry) -> Result | None:
+        """Run the bootstrap steps; the core starts again when one of them asks for it."""
+        before, wanted = self._journal.contents()
+        try:
+            restarts = await self._bootstraps.run(before, wanted)
+        except StepError as failure:
+            errors = causes.BOOTSTRAP_LATE if "TIMEOUT" in failure.code else causes.BOOTSTRAP_FAILED
+            return self._failed(entry, str(failure), errors)
+        if restarts:
+            self._log.info(f"{restarts}; the core starts again")
+            self._hooks.restart()
+            # cancelled when the core ends, which it is about to
+            await asyncio.Event().wait()
+        self._journal.step(Phase.MERGING)
+        return None
+
+    async def _merge(self, entry: Entry) -> None:
+        """The device holds what is wanted."""
+        self._hold()
+
+    async def _start(self, entry: Entry) -> Result | None:
+        """Start what is new or changed, and wait for all."""
+        broken = await self._become(self._held.contents)
+        if entry.document.notify:
+            self._hooks.updates.updated(entry.document.identifier)
+        if broken:
+            return self._failed(entry, broken, causes.BROKEN)
+        self._journal.step(Phase.TIDYING)
+        return None
+
+    async def _finish(self, entry: Entry) -> Result:
+        self._adopt(self._journal.contents()[0])
+        await self._tidy()
+        return causes.SUCCESSFUL
+
+    def _failed(self, entry: Entry, cause: str, errors: tuple[str, ...]) -> Result | None:
+        """After a failure: nothing more where nobody wants to go back, else go back."""
+        if not entry.document.rolls_back:
+            return Result(causes.FAILED, "FAILED_ROLLBACK_NOT_REQUESTED", cause, errors)
+        self._log.warn(f"rolling back: {cause}")
+        self._journal.undo(cause, errors)
+        return None
+
+    async def _undo(self, entry: Entry) -> None:
+        """The device holds what it held before."""
+        self._hold()
+
+    async def _restart_old(self, entry: Entry) -> Result:
+        again = await self._become(self._held.contents)
+        self._adopt(self._journal.contents()[1])
+        await self._tidy()
         if again:
-            cause = f"{broken}; and the rollback failed: {again}"
-            return Result(FAILED, "FAILED_UNABLE_TO_ROLLBACK", cause, errors)
-        return Result(FAILED, "FAILED_ROLLBACK_COMPLETE", broken, errors)
+            return _not_undone(entry, again)
+        return Result(causes.FAILED, "FAILED_ROLLBACK_COMPLETE", entry.cause, entry.errors)
 
-    async def _become(self, wanted: Contents) -> str:
-        """Make the device hold these contents; empty when they run, else why they do not."""
+    def _replace(self, wanted: Contents) -> None:
+        """Make these the device's contents, and tell who has to do with a configuration."""
         before = self._held.contents
         self._held.replace(wanted)
         for name, each in wanted.components.items():
             if name in before.components:
                 changed = config.changes(before.components[name].configuration, each.configuration)
-                self._configured(name, changed)
-        await self._engine.become(wanted.services())
-        broken = await self._engine.settled(wanted.components)
-        return broken.reason if broken else ""
+                self._hooks.configured(name, changed)
 
-    async def _tidy(self, held: Contents) -> None:
-        """End and remove what the device no longer holds."""
-        await self._engine.drop(
-            [name for name in self._engine.supervisors if name not in held.components]
-        )
-        kept = [(name, each.version) for name, each in held.components.items()]
+    async def _become(self, wanted: Contents) -> str:
+        """Run what the device holds; empty when it does, else why it does not."""
+        await self._engine.become(wanted.services())
+        names = list(wanted.components)
+        starting = self._unsettled(names)
+        broken = await self._engine.settled(names)
+        while starting and broken is None and await self._falls(names):
+            broken = await self._engine.settled(names)
+        if broken is None:
+            return ""
+        return _told_with_dependents(broken.service.name, broken.reason, wanted)
+
+    def _unsettled(self, names: list[str]) -> bool:
+        return any(self._engine.state_of(name) not in SETTLED for name in names)
+
+    async def _falls(self, names: list[str]) -> bool:
+        """Whether one of the components that run does so only for a moment."""
+        return await self._engine.pulse.until(lambda: self._unsettled(names), STEADY_SECONDS)
+
+    def _adopt(self, left: Contents) -> None:
+        """Of what goes: let the engine know what a core before this one ran, to uninstall it."""
+        known = {**self._held.contents.components, **self._engine.supervisors}
+        for name, service in left.services().items():
+            if name not in known:
+                self._engine.supervisors[name] = Supervisor(service, self._engine)
+
+    async def _tidy(self) -> None:
+        """End and remove what the device does not hold."""
+        held = self._held.contents.components
+        await self._engine.drop([name for name in self._engine.supervisors if name not in held])
+        kept = [(name, each.version) for name, each in held.items()]
         try:
             await asyncio.to_thread(artifacts.tidy, self._layout, kept)
         except OSError as error:
             self._log.warn(f"old packages could not be removed: {error}")
 
+    def _end(self, result: Result) -> Result:
+        """Say how it ended, to all who want to know, and forget the rest."""
+        entry = self._journal.entry
+        if entry is None:  # not even its beginning could be written down
+            return self._told(result)
+        self._announced(entry.document, result)
+        try:
+            self._journal.end(result)
+        except OSError as error:
+            self._log.warn(f"the deployment's end could not be written down: {error}")
+            self._journal.drop()
+        return result
 
-UNREADABLE = ("DEPLOYMENT_FAILURE", "RECIPE_PARSE_ERROR")
-CODES: dict[type[Exception], str] = {
-    DocumentError: "INVALID_DEPLOYMENT_DOCUMENT",
-    ResolutionError: "NO_AVAILABLE_COMPONENT_VERSION",
-    RecipeError: "RECIPE_PARSE_ERROR",
-    ArtifactError: "ARTIFACT_DOWNLOAD_ERROR",
-}
+    def _announced(self, document: Document, result: Result) -> Result:
+        self._told(result)
+        for heard in self.on_end:
+            heard(document, result)
+        return result
+
+    def _told(self, result: Result) -> Result:
+        said = f"deployment ended: {result.detail}" + (f": {result.cause}" if result.cause else "")
+        (self._log.info if result.status == causes.SUCCEEDED else self._log.warn)(said)
+        return result
 
 
-def _checked(contents: Contents) -> Contents:
-    """Refuse before anything changed what this core cannot run."""
-    for name, service in contents.services().items():
-        if "bootstrap" in service.lifecycle.steps:
-            raise RecipeError(
-                f"{name} {service.version} has a Bootstrap step, which this core does not run"
-            )
-    return contents
+def _told_with_dependents(broken: str, reason: str, wanted: Contents) -> str:
+    """Why a deployment failed; who named a component that nobody asked for by itself."""
+    if broken in wanted.roots:
+        return reason
+    asking = [
+        name for name, each in wanted.components.items()
+        if any(dependency.name == broken for dependency in each.dependencies)
+    ]  # fmt: skip
+    return f"{reason} (needed by {', '.join(asking)})" if asking else reason
+
+
+def _not_undone(entry: Entry, why: str) -> Result:
+    cause = f"{entry.cause}; and the rollback failed: {why}"
+    return Result(causes.FAILED, "FAILED_UNABLE_TO_ROLLBACK", cause, entry.errors)

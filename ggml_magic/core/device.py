@@ -9,28 +9,52 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ggml_magic import settings
-from ggml_magic.core import guard, processes, recipe, socketpath
+from ggml_magic.core import (
+    access,
+    dialects,
+    guard,
+    identity,
+    nucleus,
+    policies,
+    processes,
+    socketpath,
+)
+from ggml_magic.core.causes import Result
 from ggml_magic.core.cloud import Cloud
-from ggml_magic.core.deployment import Deployer
-from ggml_magic.core.disk import Layout, write_json
+from ggml_magic.core.deployment import Deployer, Hooks
+from ggml_magic.core.disk import SHADOW_MANAGER, Layout, read_json, write_json
+from ggml_magic.core.doors import Doors
 from ggml_magic.core.engine import Engine
 from ggml_magic.core.environment import RUN, SOCKET, component_environment
 from ggml_magic.core.inventory import Inventory
 from ggml_magic.core.ipc import Server, Serving
 from ggml_magic.core.jobs import Jobs
+from ggml_magic.core.local_jobs import LocalJobs
+from ggml_magic.core.local_queue import Queue
 from ggml_magic.core.logs import Log
+from ggml_magic.core.mqtt import Mqtt
+from ggml_magic.core.operations.cli import Cli
 from ggml_magic.core.operations.configuration import Configuration
+from ggml_magic.core.operations.iotcore import IoTCore
+from ggml_magic.core.operations.metrics import Metrics
+from ggml_magic.core.operations.pubsub import PubSub
+from ggml_magic.core.operations.secrets import Secrets
 from ggml_magic.core.operations.shadows import ShadowOperations
 from ggml_magic.core.operations.states import States
-from ggml_magic.core.shadow import Shadows
+from ggml_magic.core.operations.tokens import Tokens
+from ggml_magic.core.operations.updates import Updates
+from ggml_magic.core.orders import Document
+from ggml_magic.core.processes import Mark
+from ggml_magic.core.secretstore import SecretStore
+from ggml_magic.core.shadowmanager import ShadowManager, Surroundings
 from ggml_magic.core.status import FleetStatus
-from ggml_magic.core.sync import Synchroniser
+from ggml_magic.core.topics import Topics
 from ggml_magic.core.worker import FIRST_PAUSE, LONGEST_PAUSE, Worker
 from ggml_magic.errors import CloudError
 from ggml_magic.workspace import Workspace
@@ -42,7 +66,8 @@ LOOK_SECONDS = 1.0
 MINUTE = 60.0
 # Seconds that a killed core's leftovers have to end by themselves.
 LEFTOVER_SECONDS = 1.0
-SYNC_FILE = "sync.json"
+STATUS_FILE = "status.json"
+LOCAL = "local"
 RUN_BYTES = 8
 
 
@@ -54,6 +79,12 @@ class Options:
     thing: str
     endpoint_file: Path
     idle_minutes: float
+    # "classic" or "lite"; empty: what this root was before, a new one is classic
+    dialect: str = ""
+
+
+class RestartRequested(Exception):  # noqa: N818  # no error: what a deployment asked for
+    """The core has ended to start again at once: a bootstrap step asked for it."""
 
 
 class Device:
@@ -64,7 +95,8 @@ class Device:
         self._layout = Layout(options.root)
         self._layout.make()
         self._layout.sweep()
-        self._identity = _identity(options.root)
+        dialect = nucleus.dialect(self._layout, options.dialect)
+        self._identity = identity.folder(options.root)
         self._socket = socketpath.place(options.root)
         self._run = secrets.token_hex(RUN_BYTES)
         self._log = Log(options.root / "core.log")
@@ -75,50 +107,87 @@ class Device:
         environment = component_environment(
             os.environ, thing=options.thing, region=region, socket=self._socket, run=self._run
         )
-        self._engine = Engine(self._layout, environment, self._state_changed)
-        self._shadows = Shadows(self._layout.shadows)
-        self._sync = Synchroniser(
-            options.thing, self._shadows, self._cloud, self._layout.shadows / SYNC_FILE
-        )
+        # for components of other users: the same service at sockets of their own
+        doors = Doors(self._socket, lambda: Server(self._server.serving))
+        self._engine = Engine(self._layout, environment, self._state_changed, self._log.warn, doors)
+        self._topics = Topics()
+        self._manager = ShadowManager(
+            options.thing, self._layout.shadows, self._cloud,
+            Surroundings(self._shadow_settings, self._topics.publish_text, self._log.warn),
+        )  # fmt: skip
         configuration = Configuration(self._held)
+        policies.log_to(self._held, self._log)
+        self._mqtt = Mqtt(options.thing, options.endpoint_file, self._log.info)
+        updates = Updates()
+        self._restarting = asyncio.Event()
+        self._last_use = time.monotonic()
+        self._access = access.new(self._socket)
+        local = Queue(self._layout.deployments / LOCAL)
         operations = {
             **configuration.handlers(),
             **States(self._engine).handlers(),
-            **ShadowOperations(self._held, self._shadows).handlers(),
+            **PubSub(self._held, self._topics).handlers(),
+            **Secrets(self._held, SecretStore(self._cloud)).handlers(),
+            **Metrics(self._held, self._engine).handlers(),
+            **Tokens(self._engine.component_of).handlers(),
+            **IoTCore(self._held, self._mqtt).handlers(),
+            **updates.handlers(),
+            **Cli(self._held, self._engine, local).handlers(),
+            **ShadowOperations(
+                self._held, self._manager.shadows, self._manager.topics, self._manager.rates
+            ).handlers(),
         }
-        self._server = Server(Serving(operations, self._engine.component_of, self._log))
-        platform = recipe.device_platform()
-        self._status = FleetStatus(self._cloud, self._engine, self._held, platform)
+        whose = self._access.principal(self._engine.component_of)
+        self._server = Server(Serving(dialects.served(operations, dialect), whose, self._log))
+        platform = nucleus.read(self._layout, self._held.contents).platform
+        self._status = FleetStatus(
+            self._cloud, self._engine, self._held, platform,
+            self._layout.state_file.with_name(STATUS_FILE),
+        )  # fmt: skip
         self._deployer = Deployer(
-            self._layout, self._cloud, self._engine, self._held, self._log, configuration.configured
-        )
+            self._layout, self._cloud, self._engine, self._held, self._log,
+            Hooks(configuration.configured, updates, self._restarting.set),
+        )  # fmt: skip
+        self._deployer.on_end.append(self._deployment_ended)
+        self._local = LocalJobs(
+            self._layout, local, self._deployer, self._held, self._log, platform
+        )  # fmt: skip
         jobs = Jobs(self._cloud, self._deployer, self._deployed)
         self._telling = Worker("fleet status", self._status.work, self._log)
-        self._syncing = Worker("shadow", self._sync.round, self._log)
+        self._syncing = Worker("shadow", self._manager.mirrors.work, self._log)
         self._deploying = Worker("deployments", jobs.work, self._log)
-        self._shadows.on_change.append(lambda thing, name: self._syncing.wake())
+        self._deploying_local = Worker("local deployments", self._local.work, self._log)
+        local.on_change += [self._deploying_local.wake, self._used]
+        self._manager.on_work.append(self._syncing.wake)
 
     async def run(self, ready: Callable[[], None], ended: asyncio.Event) -> None:
         """Live until ``ended`` is set, the root is gone, or no sandbox answered for too long.
 
-        ``ready`` is called once everything listens.
+        ``ready`` is called once everything listens. Raises ``RestartRequested`` after the end.
         """
-        # what a killed core left, where its guard was killed too
-        await processes.end(set(), f"{SOCKET}={self._socket}", LEFTOVER_SECONDS)
+        await self._end_leftovers()
         watchman = self._guard()
         try:
             self._deployer.recover()
+            policies.load(self._held)
+            self._local.recover()
             socketpath.make_folder(self._socket)
             await self._server.start(self._socket)
+            access.grant(self._options.root, self._access)
             self._write_record()
             self._log.info(f"core device {self._options.thing} started, process {os.getpid()}")
             ready()
             self._status.all_changed("NUCLEUS_LAUNCH")
             await self._engine.become(self._held.contents.services())
+            # a deployment that was interrupted goes on, with or without the cloud
+            self._deploying.wake()
+            self._deploying_local.wake()
             work = (
+                self._restart(),
                 self._telling.run(),
                 self._syncing.run(),
                 self._deploying.run(),
+                self._deploying_local.run(),
                 self._listen(),
                 self._look(ended),
             )
@@ -129,12 +198,18 @@ class Device:
             watchman.stdin.close()
             watchman.wait()
 
+    async def _restart(self) -> None:
+        """End, to start again, when a deployment wants it."""
+        await self._restarting.wait()
+        raise RestartRequested
+
     async def _listen(self) -> None:
         """Wait for the cloud's notices; after silence, everything may have changed."""
         after, pause, instance = 0, FIRST_PAUSE, ""
         while True:
             try:
-                notices = await self._cloud.changes(after)
+                others = self._manager.mirrors.others
+                notices = await self._cloud.changes(after, others)
             except CloudError as error:
                 if after or pause == FIRST_PAUSE:
                     self._log.warn(f"no notices from the cloud: {error}")
@@ -148,9 +223,9 @@ class Device:
                     self._status.all_changed("RECONNECT" if instance else "NUCLEUS_LAUNCH")
                 instance = self._cloud.instance
                 self._telling.wake()
-            if notices.shadow or not after:
-                self._sync.cloud_changed()
-                self._syncing.wake()
+            # of a thing that is followed only since the question was asked, nothing was told
+            known = after and self._manager.mirrors.others <= others
+            self._manager.noticed(notices.shadows if known else None)
             if notices.jobs or not after:
                 self._deploying.wake()
             after, pause = notices.sequence, FIRST_PAUSE
@@ -160,20 +235,33 @@ class Device:
         limit = self._options.idle_minutes * MINUTE
         while not ended.is_set():
             await asyncio.sleep(LOOK_SECONDS)
-            if _identity(self._options.root) != self._identity:
+            if identity.folder(self._options.root) != self._identity:
                 ended.set()
-            elif time.monotonic() - self._cloud.last_answer > limit:
+            elif time.monotonic() - max(self._cloud.last_answer, self._last_use) > limit:
                 self._log.info(f"no sandbox answered for {self._options.idle_minutes:g} minutes")
                 ended.set()
+
+    def _used(self) -> None:
+        """Someone on this machine deploys: the core is needed, with or without a sandbox."""
+        self._last_use = time.monotonic()
 
     def _state_changed(self, component: str) -> None:
         self._status.changed(component)
         self._telling.wake()
 
+    def _shadow_settings(self) -> Mapping[str, Any]:
+        """The configuration of the shadow manager, where a deployment names it."""
+        found = self._held.contents.components.get(SHADOW_MANAGER)
+        return {} if found is None else dict(found.configuration.read(()))
+
+    def _deployment_ended(self, document: Document, result: Result) -> None:
+        self._status.deployed(document, result)
+        self._telling.wake()
+        self._manager.configured()
+        policies.load(self._held)
+
     async def _deployed(self) -> None:
         """Before a deployment's end is told, the cloud must know all states."""
-        self._status.all_changed("DEPLOYMENT")
-        self._telling.wake()
         await self._telling.flush()
 
     def _guard(self) -> subprocess.Popen[bytes]:
@@ -184,10 +272,19 @@ class Device:
             start_new_session=True, env={},
         )  # fmt: skip
 
+    async def _end_leftovers(self) -> None:
+        """End what a killed core left, where its guard was killed too."""
+        left = read_json(self._layout.record) or {}
+        marks = (Mark(f"{SOCKET}={self._socket}"), processes.run_mark(str(left.get("run", ""))))
+        for mark in marks:
+            await processes.end(set(), mark, LEFTOVER_SECONDS)
+
     def _write_record(self) -> None:
         record = {
             "thing": self._options.thing,
             "pid": os.getpid(),
+            "run": self._run,
+            "born": identity.born(os.getpid()),
             "socket": str(self._socket),
             "started": time.time(),
         }
@@ -198,10 +295,12 @@ class Device:
         self._log.info("ending")
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._engine.stop(STOP_SECONDS / 2), STOP_SECONDS)
-        processes.kill(set(), f"{RUN}={self._run}")
+        processes.kill(set(), processes.run_mark(self._run))
         await self._server.stop()
+        await self._mqtt.close()
         self._cloud.close()
         socketpath.remove(self._socket, self._options.root)
+        access.revoke(self._options.root)
         self._layout.record.unlink(missing_ok=True)
         self._log.info("ended")
         self._log.close()
@@ -220,12 +319,3 @@ async def _until(ended: asyncio.Event, work: tuple[Coroutine[Any, Any, None], ..
 
 async def _wait(ended: asyncio.Event) -> None:
     await ended.wait()
-
-
-def _identity(root: Path) -> tuple[int, int] | None:
-    """Which folder this is; ``None`` when there is none."""
-    try:
-        found = root.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,10 @@ PRIVATE_FILE = 0o600
 # The end of names of what is not finished; it begins with a dot. A killed core leaves some.
 UNFINISHED = ".part"
 PRIVATE_FOLDER = 0o700
+# A download that did not go on for so long will not: a week.
+PARTIAL_SECONDS = 7 * 24 * 3600.0
+# The tag is a SHA-256 in 43 letters.
+PARTIAL = re.compile(rf"\.(.+)\.[A-Za-z0-9_-]{{43}}{re.escape(UNFINISHED)}")
 SHADOW_MANAGER = "aws.greengrass.ShadowManager"
 
 
@@ -71,7 +77,7 @@ class Layout:
         return self.root / "logs" / f"{component}.log"
 
     def sweep(self) -> None:
-        """Remove what a killed core was writing."""
+        """Remove what a killed core was writing, but not downloads that can go on."""
         places = (
             (self.recipes, ""),
             (self.artifacts, "*/*/"),
@@ -82,10 +88,19 @@ class Layout:
         )
         for folder, below in places:
             for path in folder.glob(f"{below}.*{UNFINISHED}"):
+                if folder == self.artifacts and self._goes_on(path):
+                    continue
                 if path.is_dir():
                     shutil.rmtree(path)
                 else:
                     path.unlink()
+
+    def _goes_on(self, path: Path) -> bool:
+        """Whether a part of a download is young and of a version whose recipe is still here."""
+        version = path.parent
+        known = any(self.recipes.glob(f"{version.parent.name}-{version.name}.*"))
+        recent = time.time() - path.stat().st_mtime < PARTIAL_SECONDS
+        return known and recent and PARTIAL.fullmatch(path.name) is not None
 
     def make(self) -> None:
         """Make all folders."""
@@ -103,6 +118,12 @@ class Layout:
             folder.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
 
 
+def partial_name(name: str, digest: str) -> str:
+    """The name of a file while it is downloaded; ``digest`` is base64 of the whole file's."""
+    tag = digest.replace("+", "-").replace("/", "_").rstrip("=")
+    return f".{name}.{tag}{UNFINISHED}"
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write JSON whole or not at all, readable by the owner only.
 
@@ -113,7 +134,8 @@ def write_json(path: Path, value: Any) -> None:
     try:
         handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE)
         with os.fdopen(handle, "w") as file:
-            json.dump(value, file, sort_keys=True)
+            # encoded at once, which is many times faster than piece by piece
+            file.write(json.dumps(value, sort_keys=True))
         aside.replace(path)
     except BaseException:
         aside.unlink(missing_ok=True)

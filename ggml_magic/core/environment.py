@@ -1,7 +1,9 @@
 """The environment that a component's scripts see (EDGE-CORE 5).
 
 Only what is named here is handed on: neither the notebook's virtual environment nor anyone's AWS
-credentials reach a component.
+credentials reach a component. AWS_CONTAINER_CREDENTIALS_FULL_URI is not set: this core has no
+token exchange service, and a component that asks for credentials is to fail as on a device that
+has none, not to find those of the person at this machine.
 """
 
 from __future__ import annotations
@@ -14,10 +16,20 @@ from pathlib import Path
 
 # The nucleus whose behaviour this core follows.
 GGC_VERSION = "2.18.0"
-# Which run of a core a process belongs to; a guard kills by it.
-RUN = "GGML_CORE_RUN"
+# Which run of a core a process belongs to; a guard kills by it. And which life of a component.
+RUN, LIFE = "GGML_CORE_RUN", "GGML_CORE_LIFE"
 SOCKET = "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT"
+SOCKET_CLASSIC = "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH"
 TOKEN = "SVCUID"  # noqa: S105  # a name
+# Set for an uninstall only, as the classic nucleus does.
+VERSION = "GREENGRASS_COMPONENT_VERSION"
+# The certificates that this machine trusts: those that were named, then where systems keep them.
+NAMED_CERTIFICATES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+CERTIFICATES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+)
 # A device's own settings: its user, its language, how it reaches a package index.
 PASSED = (
     "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR",
@@ -41,15 +53,22 @@ def component_environment(
     }
     return {
         **passed,
+        **_certificates(own),
         "PATH": device_path(own),
         SOCKET: str(socket),
-        "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH": str(socket),
+        SOCKET_CLASSIC: str(socket),
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
         "AWS_IOT_THING_NAME": thing,
         "GGC_VERSION": GGC_VERSION,
         RUN: run,
     }
+
+
+def _certificates(own: Mapping[str, str]) -> dict[str, str]:
+    candidates = (*(own.get(name, "") for name in NAMED_CERTIFICATES), *CERTIFICATES)
+    found = next((path for path in candidates if path and Path(path).is_file()), None)
+    return {"GG_ROOT_CA_PATH": found} if found else {}
 
 
 def device_path(own: Mapping[str, str]) -> str:

@@ -14,6 +14,7 @@ from ggml_magic.core import config, recipe
 from ggml_magic.core.config import Tree
 from ggml_magic.core.disk import read_json, write_json
 from ggml_magic.core.lifecycle import Service
+from ggml_magic.core.orders import Limits
 from ggml_magic.core.recipe import Dependency
 
 
@@ -21,12 +22,22 @@ from ggml_magic.core.recipe import Dependency
 class Group:
     """A target's last deployment: its root components with the versions asked for.
 
-    ``timestamp`` is that of the deployment, in milliseconds.
+    ``timestamp`` is that of the deployment, in milliseconds; ``revision`` counts the target's
+    deployments, ``arn`` names the configuration in the cloud.
     """
 
     roots: Mapping[str, str]
     timestamp: int
     deployment: str
+    revision: int = 0
+    arn: str = ""
+
+    def newer_than(self, timestamp: int, revision: int) -> bool:
+        """Whether another deployment of the group comes too late.
+
+        A higher revision is newer whatever its time: the clock was put back in between.
+        """
+        return timestamp < self.timestamp and not revision > self.revision > 0
 
 
 @dataclass(frozen=True)
@@ -38,6 +49,15 @@ class Component:
     dependencies: tuple[Dependency, ...]
     configuration: Tree
     run_with: str = ""
+    limits: Limits | None = None
+
+    def differs_from(self, other: Component) -> bool:
+        """Whether anything but times of writing is different."""
+        own, others = self._facts(), other._facts()
+        return own != others or bool(config.changes(self.configuration, other.configuration))
+
+    def _facts(self) -> tuple[object, ...]:
+        return (self.version, self.lifecycle, self.dependencies, self.run_with, self.limits)
 
 
 @dataclass(frozen=True)
@@ -58,7 +78,7 @@ class Contents:
             name: Service(
                 name, each.version, recipe.lifecycle(each.lifecycle),
                 tuple(d.name for d in each.dependencies if d.hard and d.name in self.components),
-                each.run_with,
+                each.run_with, each.limits,
             )
             for name, each in self.components.items()
         }  # fmt: skip
@@ -72,6 +92,7 @@ class Contents:
                     **vars(each),
                     "dependencies": [vars(dependency) for dependency in each.dependencies],
                     "configuration": each.configuration.dump(),
+                    "limits": vars(each.limits) if each.limits else None,
                 }
                 for name, each in self.components.items()
             },
@@ -86,10 +107,31 @@ def load(dumped: Mapping[str, Any]) -> Contents:
             each["version"], each["lifecycle"],
             tuple(Dependency(**dependency) for dependency in each["dependencies"]),
             config.load(each["configuration"]), each["run_with"],
+            Limits(**each["limits"]) if each.get("limits") else None,
         )
         for name, each in dumped["components"].items()
     }  # fmt: skip
     return Contents(groups, components)
+
+
+def changed(before: Contents, wanted: Contents) -> list[str]:
+    """Components that a deployment adds, removes or changes."""
+    old, new = before.components, wanted.components
+    return [
+        name for name in {**old, **new}
+        if name not in old or name not in new or old[name].differs_from(new[name])
+    ]  # fmt: skip
+
+
+def proposals(before: Contents, wanted: Contents) -> dict[str, object]:
+    """Configurations that change under a component that goes on in its version."""
+    return {
+        name: each.configuration.read(())
+        for name, each in wanted.components.items()
+        if (old := before.components.get(name)) is not None
+        and old.version == each.version
+        and config.changes(old.configuration, each.configuration)
+    }
 
 
 class Inventory:

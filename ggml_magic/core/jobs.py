@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 
-from ggml_magic.core.cloud import Cloud
-from ggml_magic.core.deployment import Deployer, Result
+from ggml_magic.core.causes import Result
+from ggml_magic.core.cloud import Cloud, Execution
+from ggml_magic.core.deployment import Deployer
+from ggml_magic.core.orders import identifier_of
 from ggml_magic.errors import CloudError, UnreachableError
 
 # IoT's limit on one value of a job's status details, and no control characters.
@@ -22,32 +24,30 @@ class Jobs:
         self._cloud = cloud
         self._deployer = deployer
         self._published = published
-        self._untold: tuple[str, Result] | None = None
 
     async def work(self) -> None:
-        """Carry out all deployments there are.
+        """Carry out all deployments there are, first what was interrupted.
 
-        Raises ``UnreachableError``: to be called again, which goes on where this stopped.
+        Raises ``UnreachableError``: to be called again. The cloud then hands out again what it
+        was not told the end of, and the deployer knows that end.
         """
-        await self._tell()
+        await self._deployer.take_up()
         while (execution := await self._cloud.next_job()) is not None:
             result = await self._deployer.deploy(execution.document)
-            self._untold = (execution.job, result)
-            await self._tell()
+            await self._tell(execution, result)
+        # a core that was killed may have told an end without knowing; nobody asks for it again
+        self._deployer.all_told()
 
-    async def _tell(self) -> None:
-        if self._untold is None:
-            return
+    async def _tell(self, execution: Execution, result: Result) -> None:
         await self._published()
-        job, result = self._untold
         try:
-            await self._cloud.finish_job(job, result.status, details(result))
+            await self._cloud.finish_job(execution.job, result.status, details(result))
         except UnreachableError:
             raise
         except CloudError:  # a refusal is final: the job was cancelled, or is gone
-            self._untold = None
+            self._deployer.told(identifier_of(execution.document))
             raise
-        self._untold = None
+        self._deployer.told(identifier_of(execution.document))
 
 
 def details(result: Result) -> dict[str, str]:
@@ -57,4 +57,5 @@ def details(result: Result) -> dict[str, str]:
         found["deployment-failure-cause"] = " ".join(result.cause.split())[:LONGEST_DETAIL]
     if result.errors:
         found["deployment-error-stack"] = json.dumps(list(result.errors))
+        found["deployment-error-types"] = json.dumps(list(result.types))
     return found

@@ -6,13 +6,18 @@ Keys and enums are taken in any case, unknown keys are ignored, as the classic n
 from __future__ import annotations
 
 import json
-import os
-import platform as machine
 import re
-import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from ggml_magic.core.decode import RecipeError as RecipeError
+from ggml_magic.core.decode import decode
+from ggml_magic.core.platforms import Dialect as Dialect
+from ggml_magic.core.platforms import device_platform as device_platform
+from ggml_magic.core.platforms import dialect_of, text
+from ggml_magic.core.platforms import matches as matches
+from ggml_magic.core.versions import is_range, is_version
 
 FORMAT = "2020-01-25"
 # What the service and a linter hold a recipe to, in its canonical spelling (GREENGRASS 1, 4).
@@ -33,29 +38,36 @@ RECIPE_KEYS = (
 )
 MANIFEST_KEYS = ("Name", "Platform", "Lifecycle", "Selections", "Artifacts")
 ARTIFACT_KEYS = ("Uri", "Unarchive", "Permission", "Digest", "Algorithm")
-STEPS = ("bootstrap", "install", "startup", "run", "shutdown", "recover")
+TYPES = (
+    "aws.greengrass.generic",
+    "aws.greengrass.lambda",
+    "aws.greengrass.plugin",
+    "aws.greengrass.nucleus",
+)
+SHA256 = "SHA-256"
+# The permission bits that nucleus lite gives to what does not say any.
+LITE_BITS = 0o755
+CHOICES = {
+    "Unarchive": ("NONE", "ZIP"),
+    "Read": ("NONE", "OWNER", "ALL"),
+    "Execute": ("NONE", "OWNER", "ALL"),
+    "DependencyType": ("HARD", "SOFT"),
+    "Algorithm": (SHA256,),
+}
+STEPS = ("bootstrap", "install", "startup", "run", "shutdown", "uninstall", "recover")
 # Seconds a step may take when the recipe does not say; a run may take for ever.
 TIMEOUTS: dict[str, float] = {
-    "bootstrap": 120, "install": 120, "startup": 120, "shutdown": 15, "recover": 60
+    "bootstrap": 120, "install": 120, "startup": 120, "shutdown": 15, "uninstall": 120,
+    "recover": 60,
 }  # fmt: skip
-ARCHITECTURES = {
-    "x86_64": "amd64",
-    "amd64": "amd64",
-    "i386": "x86",
-    "i686": "x86",
-    "aarch64": "aarch64",
-    "arm64": "aarch64",
-}
-DETAILED = ("arm", "aarch64")
-
-
-class RecipeError(Exception):
-    """A recipe that a device cannot use; the text says why."""
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """One file to download; ``digest`` is base64 of ``algorithm``."""
+    """One file to download; ``digest`` is base64 of ``algorithm``.
+
+    ``bits`` are its permissions where they do not come of ``read`` and ``execute``.
+    """
 
     uri: str
     digest: str = ""
@@ -63,11 +75,12 @@ class Artifact:
     unarchive: str = "NONE"
     read: str = "OWNER"
     execute: str = "NONE"
+    bits: int | None = None
 
     @property
     def name(self) -> str:
         """The file's name on the device."""
-        return self.uri.rsplit("/", 1)[-1]
+        return self.uri.rpartition(":")[2].rpartition("/")[2]
 
 
 @dataclass(frozen=True)
@@ -108,52 +121,106 @@ class Recipe:
     dependencies: tuple[Dependency, ...]
     manifests: tuple[Mapping[str, Any], ...]
     lifecycle: Mapping[str, Any]
+    kind: str = TYPES[0]
+    description: str = ""
+    publisher: str = ""
+    source: str = ""
 
 
-def device_platform() -> dict[str, str]:
-    """This device's platform, as the classic nucleus describes it (no ``runtime`` key)."""
-    kind = machine.machine().lower()
-    architecture = ARCHITECTURES.get(kind, "arm" if kind.startswith("arm") else kind)
-    found = {"os": "darwin" if sys.platform == "darwin" else "linux", "architecture": architecture}
-    if architecture in DETAILED:
-        found["architecture.detail"] = os.uname().machine
-    return found
+def parse(content: bytes | str, dialect: str = "classic") -> Recipe:
+    """Read a recipe in JSON or YAML and check it as written; raises ``RecipeError``."""
+    return read(plain(content, dialect))
 
 
-def parse(content: bytes | str) -> Recipe:
-    """Read a recipe in JSON; raises ``RecipeError``."""
+def plain(content: bytes | str, dialect: str = "classic") -> dict[str, Any]:
+    """A recipe's plain values as a nucleus reads them; raises ``RecipeError``.
+
+    Nucleus lite takes every scalar of a YAML recipe for text, the classic one keeps the types.
+    """
+    found = decode(content)
+    if dialect == "lite" and found.kind == "yaml":
+        return {key: _texts(value) for key, value in found.document.items()}
+    return found.document
+
+
+def read(document: Mapping[str, Any]) -> Recipe:
+    """A recipe from its plain values; raises ``RecipeError``."""
+    name, version = _identity(document)
     try:
-        document = json.loads(content)
-    except ValueError as error:
-        raise RecipeError(f"the recipe is no JSON: {error}") from None
-    if not isinstance(document, dict):
-        raise RecipeError("the recipe is no JSON object")
-    name, version = (
-        str(value_of(document, key, "")) for key in ("ComponentName", "ComponentVersion")
-    )
+        manifests = value_of(document, "Manifests", None)
+        if not isinstance(manifests, list) or not manifests:
+            raise RecipeError("Manifests must be a list of at least one")
+        for at, manifest in enumerate(manifests):
+            _check_manifest(manifest, f"Manifests[{at}]")
+        return Recipe(
+            name, version, _map(_map(document, "ComponentConfiguration"), "DefaultConfiguration"),
+            _dependencies(_map(document, "ComponentDependencies")), tuple(manifests),
+            _map(document, "Lifecycle"), _kind(document), _text(document, "ComponentDescription"),
+            _text(document, "ComponentPublisher"), _text(document, "ComponentSource"),
+        )  # fmt: skip
+    except RecipeError as error:
+        raise RecipeError(f"the recipe of {name} {version}: {error}") from None
+
+
+def _identity(document: Mapping[str, Any]) -> tuple[str, str]:
+    name, version = (_text(document, key) for key in ("ComponentName", "ComponentVersion"))
     if not name or not version:
         raise RecipeError("the recipe has no ComponentName or no ComponentVersion")
-    if value_of(document, "RecipeFormatVersion", "") != FORMAT:
+    if not NAME.fullmatch(name) or name in (".", ".."):
+        raise RecipeError(
+            f"ComponentName {name[:150]!r} is not 1 to 128 letters, digits, -, _ or ."
+        )
+    if not is_version(version):
+        raise RecipeError(
+            f"ComponentVersion {version[:100]!r} of {name} is no semantic version"
+            " with numbers up to 999999"
+        )
+    if _text(document, "RecipeFormatVersion") != FORMAT:
         raise RecipeError(f"the recipe of {name} {version} is not of RecipeFormatVersion {FORMAT}")
-    manifests = value_of(document, "Manifests", [])
-    if not manifests or not all(isinstance(manifest, dict) for manifest in manifests):
-        raise RecipeError(f"the recipe of {name} {version} has no manifests, or an empty one")
-    return Recipe(
-        name, version, _map(_map(document, "ComponentConfiguration"), "DefaultConfiguration"),
-        _dependencies(_map(document, "ComponentDependencies")), tuple(manifests),
-        _map(document, "Lifecycle"),
-    )  # fmt: skip
+    return name, version
+
+
+def _kind(document: Mapping[str, Any]) -> str:
+    kind = (_text(document, "ComponentType") or TYPES[0]).lower()
+    if kind not in TYPES:
+        raise RecipeError(f"ComponentType {kind!r} is none of {', '.join(TYPES)}")
+    return kind
 
 
 def _dependencies(written: Mapping[str, Any]) -> tuple[Dependency, ...]:
-    return tuple(
-        Dependency(
-            name,
-            str(value_of(entry, "VersionRequirement", "*")),
-            str(value_of(entry, "DependencyType", "HARD")).upper() != "SOFT",
-        )
-        for name, entry in written.items()
-    )
+    return tuple(_dependency(str(name), entry) for name, entry in written.items())
+
+
+def _dependency(name: str, entry: Any) -> Dependency:
+    place = f"ComponentDependencies.{name}"
+    if not NAME.fullmatch(name):
+        raise RecipeError(f"{place} is no component's name")
+    if not isinstance(entry, Mapping):
+        raise RecipeError(f"{place} is no object")
+    requirement = value_of(entry, "VersionRequirement", None)
+    if requirement is None:
+        raise RecipeError(f"{place} has no VersionRequirement")
+    if isinstance(requirement, (Mapping, list)) or not is_range(text(requirement)):
+        raise RecipeError(f"{place}: {requirement!r} is no range of versions")
+    kind = _chosen(entry, "DependencyType", "HARD", place)
+    return Dependency(name, text(requirement), hard=kind == "HARD")
+
+
+def _check_manifest(manifest: Any, place: str) -> None:
+    if not isinstance(manifest, Mapping):
+        raise RecipeError(f"{place} is no object")
+    _map(manifest, "Lifecycle")
+    for key, value in _map(manifest, "Platform").items():
+        if isinstance(value, (Mapping, list)):
+            raise RecipeError(f"{place}.Platform.{key} is no text")
+    words = value_of(manifest, "Selections", None) or []
+    if not isinstance(words, list) or any(isinstance(word, (Mapping, list)) for word in words):
+        raise RecipeError(f"{place}.Selections is no list of texts")
+    artifacts = value_of(manifest, "Artifacts", None) or []
+    if not isinstance(artifacts, list):
+        raise RecipeError(f"{place}.Artifacts is no list")
+    for at, artifact in enumerate(artifacts):
+        _artifact(artifact, f"{place}.Artifacts[{at}]")
 
 
 def choose(
@@ -165,36 +232,29 @@ def choose(
     """
     for manifest in recipe.manifests:
         if matches(_map(manifest, "Platform"), platform):
-            artifacts = value_of(manifest, "Artifacts", None) or []
-            return _lifecycle_of(recipe, manifest), tuple(_artifact(entry) for entry in artifacts)
+            listed = value_of(manifest, "Artifacts", None) or []
+            read = _as_lite if dialect_of(platform) == "lite" else _artifact
+            artifacts = tuple(read(entry, "Artifacts") for entry in listed)
+            return lifecycle_of(recipe, manifest), artifacts
     described = ", ".join(f"{key}={value}" for key, value in platform.items())
     raise RecipeError(f"no manifest of {recipe.name} {recipe.version} fits {described}")
 
 
-def matches(wanted: Mapping[str, Any], platform: Mapping[str, str]) -> bool:
-    """Whether every entry of a manifest's Platform is satisfied."""
-    return all(
-        _entry_matches(str(key), value, platform.get(str(key))) for key, value in wanted.items()
-    )
+def _as_lite(written: Any, place: str) -> Artifact:
+    """Nucleus lite supposes the algorithm of a digest, and never unpacks a local recipe's file.
+
+    It has permissions of its own for what does not say any.
+    """
+    artifact = _artifact(written, place)
+    if value_of(written, "Permission", None) is None:
+        artifact = replace(artifact, bits=LITE_BITS)
+    if not artifact.digest:
+        return replace(artifact, unarchive="NONE")
+    return replace(artifact, algorithm=artifact.algorithm or SHA256)
 
 
-def _entry_matches(key: str, wanted: object, own: str | None) -> bool:
-    if wanted is None or wanted == "*":
-        return True
-    text = str(wanted)
-    if own is None:
-        return False
-    if len(text) > 1 and text.startswith("/") and text.endswith("/"):
-        try:
-            return re.fullmatch(text[1:-1], own) is not None
-        except re.error as error:
-            raise RecipeError(f"Platform {key} {text} is no pattern: {error}") from None
-    if key in ("os", "architecture") and text in ("all", "any"):
-        return True
-    return text[:1].isalnum() and text == own
-
-
-def _lifecycle_of(recipe: Recipe, manifest: Mapping[str, Any]) -> dict[str, Any]:
+def lifecycle_of(recipe: Recipe, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """A manifest's lifecycle: its own, else what its selections name of the global one."""
     own = _map(manifest, "Lifecycle")
     if own:
         return dict(own)
@@ -204,7 +264,7 @@ def _lifecycle_of(recipe: Recipe, manifest: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _selections(manifest: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(str(word).lower() for word in value_of(manifest, "Selections", None) or ())
+    return tuple(text(word).lower() for word in value_of(manifest, "Selections", None) or ())
 
 
 def _selected(written: Any, selections: Iterable[str], keywords: set[str]) -> Any:
@@ -221,16 +281,27 @@ def _selected(written: Any, selections: Iterable[str], keywords: set[str]) -> An
     return {key: part for key, part in parts.items() if part is not None}
 
 
-def _artifact(written: Mapping[str, Any]) -> Artifact:
+def _artifact(written: Any, place: str) -> Artifact:
+    if not isinstance(written, Mapping):
+        raise RecipeError(f"{place} is no object")
+    uri = _text(written, "Uri")
+    if not uri:
+        raise RecipeError(f"{place} has no Uri")
     permission = _map(written, "Permission")
+    algorithm = _chosen(written, "Algorithm", "", place)
     return Artifact(
-        str(value_of(written, "Uri", "")),
-        str(value_of(written, "Digest", "") or ""),
-        str(value_of(written, "Algorithm", "") or ""),
-        str(value_of(written, "Unarchive", "NONE")).upper(),
-        str(value_of(permission, "Read", "OWNER")).upper(),
-        str(value_of(permission, "Execute", "NONE")).upper(),
-    )
+        uri, _text(written, "Digest"), algorithm, _chosen(written, "Unarchive", "NONE", place),
+        _chosen(permission, "Read", "OWNER", f"{place}.Permission"),
+        _chosen(permission, "Execute", "NONE", f"{place}.Permission"),
+    )  # fmt: skip
+
+
+def _chosen(written: Mapping[str, Any], key: str, default: str, place: str) -> str:
+    """An enum's value in its canonical case; raises ``RecipeError`` for any other."""
+    found = _text(written, key).upper() or default
+    if found != default and found not in CHOICES[key]:
+        raise RecipeError(f"{place}: {key} {found!r} is none of {', '.join(CHOICES[key])}")
+    return found
 
 
 def lifecycle(written: Mapping[str, Any]) -> Lifecycle:
@@ -241,17 +312,20 @@ def lifecycle(written: Mapping[str, Any]) -> Lifecycle:
 
 
 def _step(name: str, written: Any) -> Step | None:
+    if isinstance(written, list):
+        raise RecipeError(f"{name} of the lifecycle is a list, no script")
     if not isinstance(written, Mapping):
-        return Step(str(written), TIMEOUTS.get(name)) if str(written).strip() else None
-    script = str(value_of(written, "Script", "") or "")
+        said = text(written)
+        return Step(said, TIMEOUTS.get(name)) if said.strip() else None
+    script = _text(written, "Script")
     if not script.strip():
         return None
     return Step(
         script,
         _timeout(name, value_of(written, "Timeout", None)),
-        str(value_of(written, "Skipif", "") or ""),
+        _text(written, "Skipif"),
         _environment(written),
-        str(value_of(written, "RequiresPrivilege", "false")).lower() == "true",
+        _text(written, "RequiresPrivilege").lower() == "true",
     )
 
 
@@ -259,13 +333,21 @@ def _timeout(name: str, written: object) -> float | None:
     if written is None:
         return TIMEOUTS.get(name)
     try:
-        return float(str(written))
+        seconds = float(text(written))
     except ValueError:
-        raise RecipeError(f"Timeout {written!r} of {name} is no number of seconds") from None
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise RecipeError(f"Timeout {written!r} of {name} is no number of seconds")
+    return seconds
 
 
 def _environment(written: Mapping[str, Any]) -> dict[str, str]:
-    return {str(key): str(value) for key, value in _map(written, "Setenv").items()}
+    def said(value: object) -> str:
+        if isinstance(value, (Mapping, list)):
+            return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+        return text(value)
+
+    return {str(key): said(value) for key, value in _map(written, "Setenv").items()}
 
 
 def value_of(mapping: Mapping[str, Any], name: str, default: Any) -> Any:
@@ -283,3 +365,19 @@ def _map(mapping: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     if not isinstance(found, Mapping):
         raise RecipeError(f"{name} is no object")
     return found
+
+
+def _text(mapping: Mapping[str, Any], name: str) -> str:
+    found = value_of(mapping, name, None)
+    if isinstance(found, (Mapping, list)):
+        raise RecipeError(f"{name} is no text")
+    return text(found)
+
+
+def _texts(value: Any) -> Any:
+    """The same with every scalar as text."""
+    if isinstance(value, Mapping):
+        return {key: _texts(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_texts(item) for item in value]
+    return text(value)

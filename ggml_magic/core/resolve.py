@@ -6,23 +6,23 @@ known by then, and again when a new constraint does not fit what was chosen.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from nodesemver import rsort, satisfies  # type: ignore[import-untyped]  # it ships no types
-
+from ggml_magic.core import dialects, packages, provided
 from ggml_magic.core import recipe as recipes
 from ggml_magic.core.cloud import Candidate
-from ggml_magic.core.disk import UNFINISHED, Layout
-from ggml_magic.core.recipe import Recipe
+from ggml_magic.core.disk import Layout
+from ggml_magic.core.platforms import dialect_of
+from ggml_magic.core.recipe import Recipe, RecipeError
+from ggml_magic.core.versions import fits as fits
+from ggml_magic.core.versions import highest
 from ggml_magic.errors import CloudError, UnreachableError
 
-# What this core does itself and recipes may depend on; the versions are those whose behaviour
-# it follows.
-PROVIDED = {"aws.greengrass.Nucleus": "2.18.0", "aws.greengrass.ShadowManager": "2.3.11"}
-
-
+# The group of what was deployed on the device itself.
+LOCAL_GROUP = "LOCAL_DEPLOYMENTS"
 # Versions whose dependencies undo each other could go round for ever.
 MOST_ROUNDS = 1000
 
@@ -42,14 +42,21 @@ class Registry(Protocol):
 
 @dataclass
 class Resolution:
-    """Recipes by component, and who asked for which versions of it."""
+    """Recipes by component, and who asked for which versions of it.
+
+    What the core provides itself is among them, as far as someone asked for it.
+    """
 
     recipes: dict[str, Recipe] = field(default_factory=dict)
     constraints: dict[str, dict[str, str]] = field(default_factory=dict)
+    groups: frozenset[str] = frozenset()
 
 
 class Resolver:
-    """Resolves for one device; ``running`` maps its components to their versions."""
+    """Resolves for one device; ``running`` maps its components to their versions.
+
+    The device's dialect is told by its platform.
+    """
 
     def __init__(
         self, layout: Layout, registry: Registry, platform: Mapping[str, str],
@@ -59,13 +66,15 @@ class Resolver:
         self._registry = registry
         self._platform = platform
         self._running = running
+        self._dialect = dialect_of(platform)
 
     async def resolve(self, roots: Mapping[str, Mapping[str, str]]) -> Resolution:
         """Versions for root components, given as ``{group: {component: requirement}}``.
 
-        Raises ``ResolutionError``, and ``UnreachableError`` when the cloud is needed and away.
+        Raises ``ResolutionError``, ``RecipeError`` for a recipe that this device refuses, and
+        ``UnreachableError`` when the cloud is needed and away.
         """
-        found = Resolution()
+        found = Resolution(groups=frozenset(roots))
         for group, components in roots.items():
             for name, requirement in components.items():
                 found.constraints.setdefault(name, {})[group] = requirement
@@ -75,17 +84,15 @@ class Resolver:
             name, rounds = waiting.pop(0), rounds + 1
             if rounds > MOST_ROUNDS:
                 raise ResolutionError(f"the requirements of {name} and others never come to rest")
-            if name in PROVIDED:
-                _check_provided(name, found.constraints[name])
-                continue
-            waiting += await self._settle(found, name)
+            if found.constraints[name]:
+                waiting += await self._settle(found, name)
         _drop_unasked(found)
         _check_circles(found)
         return found
 
     async def _settle(self, found: Resolution, name: str) -> list[str]:
         """Choose a version; returns the components whose constraints changed by it."""
-        chosen = await self._choose(name, found.constraints[name])
+        chosen = await self._choose(found, name)
         before = found.recipes.get(name)
         if before is not None and before.version == chosen.version:
             return []
@@ -96,60 +103,106 @@ class Resolver:
         for dependency in chosen.dependencies:
             found.constraints.setdefault(dependency.name, {})[name] = dependency.requirement
             changed.append(dependency.name)
+        if before is not None:
+            # what only the version before asked for must not constrain anything any more
+            _drop_unasked(found)
         return changed
 
-    async def _choose(self, name: str, constraints: Mapping[str, str]) -> Recipe:
-        local = self._local(name, constraints)
+    async def _choose(self, found: Resolution, name: str) -> Recipe:
+        own = provided.versions(self._dialect).get(name)
+        if own is not None:
+            if not fits(own, found.constraints[name].values()):
+                raise ResolutionError(_no_version(found, name, f"this core is {own}"))
+            return provided.recipe(name, self._dialect)
+        local = self._local(name, found.constraints[name])
+        if local is not None and self._stays_local(found, name):
+            return self._accepted(local)
+        return await self._asked(found, name, local)
+
+    async def _asked(self, found: Resolution, name: str, local: Recipe | None) -> Recipe:
+        """The cloud's choice; the local candidate where the cloud does not answer or has none."""
+        constraints = found.constraints[name]
         try:
             candidate = await self._registry.resolve(self._platform, name, constraints)
         except UnreachableError:
             if local is None:
                 raise
-            return local
+            return self._accepted(local)
         except CloudError as error:
             if local is None:
-                raise ResolutionError(_no_version(name, constraints, error.why)) from None
-            return local
+                raise ResolutionError(_no_version(found, name, error.why)) from None
+            return self._accepted(local)
         return self._kept(candidate)
+
+    def _stays_local(self, found: Resolution, name: str) -> bool:
+        """Whether a local candidate is taken without asking the cloud.
+
+        The classic nucleus does so for what a local deployment names, nucleus lite also for what
+        that depends on.
+        """
+        if self._dialect == "classic":
+            return LOCAL_GROUP in found.constraints[name]
+        return any(chain[0][0] == LOCAL_GROUP for chain in _chains(found, name))
 
     def _local(self, name: str, constraints: Mapping[str, str]) -> Recipe | None:
         """The running version if it fits, else the highest in the local store that does."""
+        files = packages.stored(self._layout, name)
+        left = {version for version in files if fits(version, constraints.values())}
         running = self._running.get(name)
-        stored = {}
-        for file in self._layout.recipes.glob("*.json"):
-            recipe = recipes.parse(file.read_bytes())
-            if recipe.name == name and fits(recipe.version, constraints.values()):
-                stored[recipe.version] = recipe
-        if running in stored:
-            return stored[running]
-        return stored[rsort(list(stored), loose=False)[0]] if stored else None
+        while best := running if running in left else highest(left):
+            recipe = recipes.parse(files[best].read_bytes(), self._dialect)
+            # "a-1.0.0-2.json" may be of "a" or of "a-1.0.0"
+            if recipe.name == name:
+                return recipe
+            left.discard(best)
+        return None
+
+    def _accepted(self, local: Recipe) -> Recipe:
+        content = packages.stored(self._layout, local.name)[local.version].read_bytes()
+        self._check(local, content)
+        return local
 
     def _kept(self, candidate: Candidate) -> Recipe:
-        recipe = recipes.parse(candidate.recipe)
-        file = self._layout.recipes / f"{recipe.name}-{recipe.version}.json"
-        if not file.exists() or file.read_bytes() != candidate.recipe:
-            aside = file.with_name(f".{file.name}{UNFINISHED}")
-            aside.write_bytes(candidate.recipe)
-            aside.replace(file)
-        return recipe
+        recipe = recipes.parse(candidate.recipe, self._dialect)
+        self._check(recipe, candidate.recipe)
+        return packages.keep(self._layout, candidate.recipe, candidate.arn, self._dialect)
+
+    def _check(self, recipe: Recipe, content: bytes) -> None:
+        try:
+            dialects.check(content, self._dialect)
+        except RecipeError as error:
+            raise RecipeError(f"{recipe.name} {recipe.version}: {error}") from None
 
 
-def fits(version: str, requirements: Iterable[str]) -> bool:
-    """Whether a version meets npm ranges; a malformed range is met by nothing."""
-    try:
-        return all(satisfies(version, requirement, loose=False) for requirement in requirements)
-    except ValueError:
-        return False
-
-
-def _check_provided(name: str, constraints: Mapping[str, str]) -> None:
-    if not fits(PROVIDED[name], constraints.values()):
-        raise ResolutionError(_no_version(name, constraints, f"this core is {PROVIDED[name]}"))
-
-
-def _no_version(name: str, constraints: Mapping[str, str], why: str) -> str:
-    asked = " and ".join(f"{who} asks for {what}" for who, what in sorted(constraints.items()))
+def _no_version(found: Resolution, name: str, why: str) -> str:
+    asked = "; ".join(_told(chain) for chain in _chains(found, name))
     return f"no version of {name} fits: {asked} ({why})"
+
+
+Chain = tuple[tuple[str, str, str], ...]
+
+
+def _chains(found: Resolution, name: str) -> Iterator[Chain]:
+    """For each who asks for a component: the way down to it from a group.
+
+    A link is who asks, for which component, and for which versions of it.
+    """
+    for who, what in sorted(found.constraints[name].items()):
+        chain: Chain = ((who, name, what),)
+        met = {name}
+        while (asks := chain[0][0]) not in found.groups and asks not in met:
+            met.add(asks)
+            parents = found.constraints.get(asks)
+            if not parents:
+                break
+            # a group ends the chain soonest
+            parent = min(parents, key=lambda each: (each not in found.groups, each))
+            chain = ((parent, asks, parents[parent]), *chain)
+        yield chain
+
+
+def _told(chain: Chain) -> str:
+    return " -> ".join(f"{who} asks for {name} {what}" for who, name, what in chain)
 
 
 def _drop_unasked(found: Resolution) -> None:
@@ -166,8 +219,10 @@ def _check_circles(found: Resolution) -> None:
 
     def visit(name: str, chain: tuple[str, ...]) -> None:
         if name in chain:
-            circle = " -> ".join((*chain[chain.index(name) :], name))
-            raise ResolutionError(f"the components depend on each other: {circle}")
+            circle = (*chain[chain.index(name) :], name)
+            links = itertools.pairwise(circle)
+            told = _told(tuple((who, what, found.constraints[what][who]) for who, what in links))
+            raise ResolutionError(f"the components depend on each other: {told}")
         if name in done or name not in found.recipes:
             return
         for dependency in found.recipes[name].dependencies:

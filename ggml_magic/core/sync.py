@@ -1,32 +1,44 @@
-"""The device's classic shadow and the cloud's, kept the same (both ways).
+"""One shadow of the device and the cloud's, kept the same.
 
-The rule. Both sides are compared with what they were when they last agreed, key by key. A key
-that one side changed is changed on the other. A key of ``reported`` that both changed is the
-device's to say; a key of ``desired`` that both changed is the cloud's. Since only differences
-are sent, and nothing is different after a round, there is no echo. While the cloud is away both
-sides go on; the first round after its return compares what each has become. A shadow that was
-deleted in the cloud is deleted here; but when another instance of the sandbox answers, one that
-has never seen the shadow or knows an older version of it, its history was lost and the device's
-state is sent again.
+``agreement`` says what both sides should hold. Since only differences are sent, and nothing is
+different after a round, there is no echo. While the cloud is away both sides go on; the first
+round after its return compares what each has become. An update of the cloud's shadow names the
+version it was made for, so that a change of someone else between our reading and our writing is
+refused, read and counted. The first update of a new shadow cannot name one, and what came of it
+is read; a deletion cannot either, and a change in that moment goes with it.
+
+When another instance of the sandbox answers, one that has never seen the shadow or knows an older
+version of it, its history was lost, and the device's state is sent again.
+
+In one direction only (``deviceToCloud``, ``cloudToDevice``) what changed at the source since the
+last round is changed at the target, which keeps all else that it has.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ggml_magic.core.config import same
+from ggml_magic.core.agreement import Side, imposed, resolved, trimmed
 from ggml_magic.core.disk import read_json, write_json
-from ggml_magic.core.shadow import SECTIONS, InvalidShadowError, NoShadowError, Shadows
-from ggml_magic.errors import CloudError
+from ggml_magic.core.document import difference
+from ggml_magic.core.shadow import InvalidShadowError, NoShadowError, Shadows
+from ggml_magic.core.shadowsettings import Direction, Place
+from ggml_magic.errors import CloudError, UnreachableError
 
 # Someone else may write between our reading and our writing; more often than this in a row, the
 # next notice will bring us back.
 TRIES = 5
-ABSENT = object()
+CONFLICT = "ConflictException"
+# Seconds until what was refused may be tried again though no side changed: a thing that is not
+# known may become known.
+REFUSED_SECONDS = 10.0
+# A version that differs from any that a shadow can have, and the one of no shadow.
+ANY_VERSION, NO_VERSION = -1, 0
 
 
 class CloudShadows(Protocol):
@@ -36,98 +48,166 @@ class CloudShadows(Protocol):
     def instance(self) -> str:
         """Which sandbox answers."""
 
-    async def shadow(self) -> dict[str, Any] | None:
+    async def shadow(self, thing: str, name: str) -> dict[str, Any] | None:
         """The cloud's document, ``None`` when there is none."""
 
-    async def update_shadow(self, payload: bytes) -> dict[str, Any]:
+    async def update_shadow(self, thing: str, name: str, payload: bytes) -> dict[str, Any]:
         """Send an update request; returns what was accepted."""
 
+    async def delete_shadow(self, thing: str, name: str) -> None:
+        """Delete the cloud's shadow; one that is not there is fine."""
 
-@dataclass
+
+@dataclass(frozen=True)
 class Agreed:
-    """What both sides held when they last agreed; ``version`` is the cloud's."""
+    """What both sides held when they last agreed, ``None`` for no shadow.
 
-    state: dict[str, Any] = field(default_factory=dict)
-    version: int = 0
+    ``version`` is the cloud's, 0 for no shadow.
+    """
+
+    state: Side = None
+    version: int = NO_VERSION
     instance: str = ""
 
 
 class Synchroniser:
-    """One thing's classic shadow."""
+    """One shadow; ``turn`` is waited for before each change of the cloud's."""
 
-    def __init__(self, thing: str, shadows: Shadows, cloud: CloudShadows, file: Path) -> None:
-        self._thing = thing
+    def __init__(
+        self, place: Place, shadows: Shadows, cloud: CloudShadows, file: Path,
+        turn: Callable[[], Awaitable[None]],
+    ) -> None:  # fmt: skip
+        self._place = place
         self._shadows = shadows
         self._cloud = cloud
         self._file = file
+        self._turn = turn
         self._agreed = Agreed(**(read_json(file) or {}))
-        self._stale = True
+        self._told: int | None = ANY_VERSION
+        self._changed = True
+        self._refused = float("-inf")
 
-    def cloud_changed(self) -> None:
-        """The cloud's document must be read again in the next round."""
-        self._stale = True
+    @property
+    def pending(self) -> bool:
+        """Whether a round may have something to do."""
+        return self._changed or self._stale
 
-    async def round(self) -> None:
-        """Make both sides the same; raises ``CloudError`` when the cloud refuses."""
+    @property
+    def _stale(self) -> bool:
+        """Whether the cloud has another version than the one that was agreed on."""
+        known = self._agreed.version
+        if self._told is None:
+            return False
+        if self._told in (ANY_VERSION, NO_VERSION):
+            return self._told != known
+        return self._told > known
+
+    def local_changed(self) -> None:
+        """The device's shadow must be compared in the next round."""
+        self._changed = True
+
+    def cloud_changed(self, version: int = ANY_VERSION) -> None:
+        """The cloud's shadow has this version now, 0 when it was deleted."""
+        self._told = version
+
+    def try_again(self) -> None:
+        """Look again at what was refused, if that was some time ago."""
+        if 0 < self._refused < time.monotonic() - REFUSED_SECONDS:
+            self.cloud_changed()
+
+    async def round(self, direction: Direction = "betweenDeviceAndCloud") -> None:
+        """Make both sides the same; raises ``CloudError`` when the cloud refuses.
+
+        What was refused is not tried again until a side changes or ``try_again``.
+        """
+        self._refused = float("-inf")
         for last in (*(False,) * (TRIES - 1), True):
             try:
-                if await self._once():
+                if await self._once(direction):
                     return
-            except CloudError as error:
-                self._stale = True
-                if error.code != "ConflictException" or last:
-                    raise
-
-    async def _once(self) -> bool:
-        """One comparison; true when nothing is left to send."""
-        reread, self._stale = self._stale, False
-        if reread or self._cloud.instance != self._agreed.instance:
-            try:
-                document = await self._cloud.shadow()
-            except CloudError:
-                self._stale = True
+            except (UnreachableError, OSError):
+                self._told = ANY_VERSION
                 raise
+            except CloudError as error:
+                if error.code != CONFLICT or last:
+                    self._changed, self._told = False, None
+                    self._refused = time.monotonic()
+                    raise
+                self._told = ANY_VERSION
+
+    async def _once(self, direction: Direction) -> bool:
+        """One comparison; true when nothing is left to do.
+
+        Changes that are heard of meanwhile, our own of the device's shadow too, ask for another.
+        """
+        self._changed = False
+        cloud, version = await self._theirs()
+        base, local = self._base(version), self._ours()
+        if direction == "deviceToCloud":
+            here, there, agreed = local, imposed(cloud, base, local), local
+        elif direction == "cloudToDevice":
+            here, there, agreed = imposed(local, base, cloud), cloud, cloud
         else:
-            document = {"state": self._agreed.state, "version": self._agreed.version}
-        base, cloud, version = self._seen(document)
-        local = self._local()
-        wanted = agree(base, local, cloud)
-        self._apply(difference(local, wanted), wanted)
-        patch = difference(cloud, wanted)
-        if patch:
-            request: dict[str, Any] = {"state": patch}
-            if version:
-                request["version"] = version
-            answer = await self._cloud.update_shadow(json.dumps(request).encode())
-            version = int(answer.get("version", version + 1))
-        self._keep(Agreed(wanted, version, self._cloud.instance))
-        return not difference(wanted, self._local()) and not self._stale
+            here = there = agreed = resolved(base, local, cloud)
+        self._apply(local, here)
+        version = await self._send(cloud, there, version)
+        self._keep(Agreed(agreed, version, self._cloud.instance))
+        return not self.pending
 
-    def _seen(self, document: dict[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any], int]:
-        """Base of the comparison, the cloud's state and its version."""
-        version = int(document.get("version", 0)) if document else 0
-        state = trimmed(document.get("state", {})) if document else {}
+    async def _theirs(self) -> tuple[Side, int]:
+        """The cloud's state and version; read only where it may be another one."""
+        if not self._stale and self._cloud.instance == self._agreed.instance:
+            return self._agreed.state, self._agreed.version
+        told, self._told = self._told, None
+        try:
+            document = await self._cloud.shadow(self._place.thing, self._place.name)
+        except CloudError:
+            self._told = told
+            raise
+        if document is None:
+            return None, NO_VERSION
+        return trimmed(document.get("state", {})), int(document.get("version", 0))
+
+    def _base(self, version: int) -> Side:
+        """What was agreed on; nothing, when the cloud has lost its history."""
         another = self._cloud.instance != self._agreed.instance
-        if another and version < self._agreed.version:
-            return {}, state, version
-        return self._agreed.state, state, version
+        return None if another and version < self._agreed.version else self._agreed.state
 
-    def _local(self) -> dict[str, Any]:
+    def _ours(self) -> Side:
         try:
-            return trimmed(self._shadows.get(self._thing)["state"])
+            return trimmed(self._shadows.get(self._place.thing, self._place.name)["state"])
         except NoShadowError:
-            return {}
+            return None
 
-    def _apply(self, patch: dict[str, Any], wanted: dict[str, Any]) -> None:
-        if not patch:
+    def _apply(self, local: Side, wanted: Side) -> None:
+        """Change the device's shadow."""
+        if _same(local, wanted):
             return
-        if not wanted:
-            self._shadows.delete(self._thing)
+        if wanted is None:
+            self._shadows.delete(self._place.thing, self._place.name)
             return
+        payload = json.dumps({"state": difference(local or {}, wanted)}).encode()
         try:
-            self._shadows.update(self._thing, "", json.dumps({"state": patch}).encode())
+            self._shadows.update(self._place.thing, self._place.name, payload)
         except InvalidShadowError as error:
             raise CloudError("the cloud's shadow cannot be kept here", str(error)) from None
+
+    async def _send(self, cloud: Side, wanted: Side, version: int) -> int:
+        """Change the cloud's shadow; returns its version."""
+        if _same(cloud, wanted):
+            return version
+        await self._turn()
+        if wanted is None:
+            await self._cloud.delete_shadow(self._place.thing, self._place.name)
+            return NO_VERSION
+        request: dict[str, Any] = {"state": difference(cloud or {}, wanted)}
+        if version:
+            request["version"] = version
+        else:  # no version can be asked for: see who else made this shadow just now
+            self._told = ANY_VERSION
+        payload = json.dumps(request).encode()
+        answer = await self._cloud.update_shadow(self._place.thing, self._place.name, payload)
+        return int(answer.get("version", version + 1))
 
     def _keep(self, agreed: Agreed) -> None:
         if agreed != self._agreed:
@@ -135,63 +215,7 @@ class Synchroniser:
             self._agreed = agreed
 
 
-def agree(base: dict[str, Any], local: dict[str, Any], cloud: dict[str, Any]) -> dict[str, Any]:
-    """The state both sides should have: the device wins in reported, the cloud in desired."""
-    winners = {"reported": local, "desired": cloud}
-    wanted: dict[str, Any] = {}
-    for section in SECTIONS:
-        sides = (side.get(section, ABSENT) for side in (base, local, cloud))
-        value = _three_ways(*sides, local_wins=winners[section] is local)
-        if value is not ABSENT:
-            wanted[section] = value
-    return trimmed(wanted)
-
-
-def _three_ways(base: Any, local: Any, cloud: Any, *, local_wins: bool) -> Any:
-    if _equal(local, cloud) or _equal(cloud, base):
-        return local
-    if _equal(local, base):
-        return cloud
-    maps = [side for side in (local, cloud) if isinstance(side, Mapping)]
-    if not maps or (len(maps) == 1 and ABSENT not in (local, cloud)):
-        return local if local_wins else cloud
-    sides = [side if isinstance(side, Mapping) else {} for side in (base, local, cloud)]
-    keys = {key: None for side in sides for key in side}
-    merged = {
-        key: _three_ways(*(side.get(key, ABSENT) for side in sides), local_wins=local_wins)
-        for key in keys
-    }
-    return {key: value for key, value in merged.items() if value is not ABSENT}
-
-
-def _equal(left: Any, right: Any) -> bool:
-    if left is ABSENT or right is ABSENT:
+def _same(left: Side, right: Side) -> bool:
+    if left is None or right is None:
         return left is right
-    return same(left, right)
-
-
-def difference(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """The patch that turns a present state into a wanted one; ``null`` deletes."""
-    patch: dict[str, Any] = {key: None for key in present if key not in wanted}
-    for key, value in wanted.items():
-        old = present.get(key, ABSENT)
-        if isinstance(value, Mapping) and isinstance(old, Mapping):
-            inner = difference(old, value)
-            if inner:
-                patch[key] = inner
-        elif not _equal(old, value):
-            patch[key] = value
-    return patch
-
-
-def trimmed(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Desired and reported without empty objects, which the two sides keep differently."""
-    sections = ((section, _without_empty(state.get(section))) for section in SECTIONS)
-    return {section: value for section, value in sections if value}
-
-
-def _without_empty(value: Any) -> Any:
-    if not isinstance(value, Mapping):
-        return value
-    inner = ((key, _without_empty(item)) for key, item in value.items())
-    return {key: item for key, item in inner if item is not None and item != {}}
+    return not difference(left, right)

@@ -28,6 +28,11 @@ class Worker:
         """Do the work soon."""
         self._wanted.set()
 
+    @property
+    def wanted(self) -> bool:
+        """Whether there is work, or it is being done."""
+        return self._wanted.is_set() or self._busy.locked()
+
     async def run(self) -> None:
         """Work for ever; a refusal by the cloud is logged and ends that one piece of work."""
         while True:
@@ -39,7 +44,7 @@ class Worker:
 
     async def flush(self) -> None:
         """Do now what was asked for; when nobody answers, it stays asked for."""
-        if self._wanted.is_set() or self._busy.locked():
+        if self.wanted:
             await self._tried()
 
     async def _tried(self) -> bool:

@@ -26,7 +26,7 @@ OLDEST_PAPERMILL = "2.7"
 # the environments of the runtimes (TensorFlow's 1.5 GB among them), both emulations, and room
 # for the pip that builds them (RUNTIMES 1, 2, 5)
 CACHE_BYTES = 3_000_000_000
-SANDBOX = ("moto", "awsiotsdk")
+SANDBOX = ("moto", "amqtt", "awsiotsdk")
 
 
 def checks() -> tuple[Check, ...]:

@@ -9,7 +9,14 @@ from ggml_magic.grammar.verb import Argument, Kind, Verb
 QUANTIZE = ("none", "float16", "dynamic", "int8", "int16x8", "int8-split", "auto")
 ARCHITECTURES = ("native", "aarch64", "armv7l")
 MISSING = ("reject", "median")
-SANDBOX_ACTIONS = ("start", "status", "stop", "core", "env")
+SANDBOX_ACTIONS = ("start", "status", "stop", "core", "fleet", "env")
+LEVELS = ("DEBUG", "INFO", "WARN", "ERROR")
+LOG_LINES = 50
+# How long ``messages`` waits, seconds.
+WAITED_SECONDS = 30.0
+CORE_ACTIONS = ("deploy", "status", "restart", "stop")
+ON_FAILURE = ("rollback", "nothing")
+DIALECTS = ("classic", "lite")
 
 
 def _name(summary: str = "the model's name") -> Argument:
@@ -69,14 +76,94 @@ VERBS: Mapping[str, Verb] = {
                 Argument(
                     "action",
                     "start, status or stop it; core: a core device of that name; "
+                    "fleet: so many in a thing group; "
                     "env: lines for a shell that point AWS tools at it",
                     positional=True,
                     required=True,
                     choices=SANDBOX_ACTIONS,
                 ),
-                Argument("name", "the core device's name", positional=True),
+                Argument(
+                    "name",
+                    "the core device's name, or how many a fleet has",
+                    shown="NAME|N",
+                    positional=True,
+                ),
+                Argument("group", "a fleet's thing group", shown="GROUP", default="fleet"),
+                Argument(
+                    "simulate",
+                    "let a fleet answer deployments by a script instead of running components: "
+                    "success, failure, delay:SECONDS or offline, and how many do so",
+                    shown="SCRIPT",
+                ),
+                Argument(
+                    "dialect",
+                    "which nucleus a core follows: lite refuses what Greengrass nucleus lite does",
+                    shown="DIALECT",
+                    choices=DIALECTS,
+                ),
             ),
             "sandbox core weather-pi",
+        ),
+        Verb(
+            "core",
+            "deploy from folders to a core device of this machine, look at it, restart or end it",
+            (
+                Argument(
+                    "action",
+                    "deploy from folders; status: what it holds; restart a component; stop: end "
+                    "one core device or all",
+                    positional=True,
+                    required=True,
+                    choices=CORE_ACTIONS,
+                ),
+                Argument("name", "the component to restart", positional=True),
+                Argument(
+                    "thing",
+                    "the core device; without it the only one, and for stop all",
+                    shown="NAME",
+                ),
+                Argument("recipes", "a folder of recipes, JSON or YAML", shown="DIR"),
+                Argument(
+                    "artifacts", "a folder of artifacts, COMPONENT/VERSION/FILE in it", shown="DIR"
+                ),
+                Argument(
+                    "component",
+                    "a component to have, in a version or a range of versions",
+                    Kind.PAIRS,
+                    shown="NAME=VERSION",
+                ),
+                Argument(
+                    "remove",
+                    "a component to remove, of those that local deployments brought",
+                    shown="NAME",
+                    many=True,
+                ),
+                Argument(
+                    "configuration",
+                    'a file of JSON, or JSON: {"NAME": {"MERGE": {…}, "RESET": ["/KEY"]}}',
+                    shown="FILE|JSON",
+                ),
+                Argument(
+                    "run_with",
+                    "whom a component runs as, USER[:GROUP]; NAME:cpus and NAME:memory limit it, "
+                    "memory in KB",
+                    Kind.PAIRS,
+                    shown="NAME=USER",
+                ),
+                Argument(
+                    "on_failure",
+                    "what becomes of a deployment that fails",
+                    shown="POLICY",
+                    default="rollback",
+                    choices=ON_FAILURE,
+                ),
+                Argument(
+                    "timeout", "how long to wait", Kind.NUMBER, shown="SECONDS", default=300.0
+                ),
+                Argument("json", "the status as JSON", Kind.SWITCH, default=False),
+                _ON_STEP,
+            ),
+            "core deploy --recipes recipes --artifacts artifacts --component com.example.Fan=1.0.0",
         ),
         Verb(
             "doctor",
@@ -274,6 +361,24 @@ VERBS: Mapping[str, Verb] = {
             "predictions rain",
         ),
         Verb(
+            "messages",
+            "the next messages that are published to IoT Core's topics of the sandbox",
+            (
+                Argument(
+                    "topic_filter",
+                    "an MQTT filter; + stands for one level, # for all that follow",
+                    shown="FILTER",
+                    positional=True,
+                    required=True,
+                ),
+                Argument("count", "how many to wait for", Kind.NUMBER, shown="N", default=1),
+                Argument(
+                    "seconds", "how long to wait", Kind.NUMBER, shown="S", default=WAITED_SECONDS
+                ),
+            ),
+            "messages rain/# --count 3",
+        ),
+        Verb(
             "shadow",
             "a thing's shadow",
             (Argument("thing", "the thing's name", positional=True, required=True),),
@@ -289,6 +394,10 @@ VERBS: Mapping[str, Verb] = {
                     "the component's name, or the model's",
                     positional=True,
                     required=True,
+                ),
+                Argument("lines", "how many lines", Kind.NUMBER, shown="N", default=LOG_LINES),
+                Argument(
+                    "level", "only lines of at least this level", shown="LEVEL", choices=LEVELS
                 ),
             ),
             "logs weather-pi com.example.Rain.Inference",

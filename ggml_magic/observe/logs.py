@@ -1,27 +1,27 @@
-"""The log of a component on a core device of this machine."""
+"""The log of a component, or of the core device itself, on this machine."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from ggml_magic.cloud.gateway import SANDBOX
+from ggml_magic.core.disk import Layout
+from ggml_magic.core.logs import LEVELS, last_lines
 from ggml_magic.deploy.target import near
-from ggml_magic.errors import CloudError, NotYetError
+from ggml_magic.errors import CloudError, GrammarError, NotYetError
 from ggml_magic.presentation import Card, Presented
 from ggml_magic.settings import Settings
 from ggml_magic.workspace import Workspace
 
 LINES = 50
-# read from the end in pieces of this size: a log may be large
-PIECE = 64 * 1024
+# The name of the core device's own log.
+CORE = "core"
 
 
 @dataclass(frozen=True)
 class Logs(Presented):
-    """The last lines of a component's log."""
+    """The last lines of a component's log, as people read them."""
 
     thing: str
     cloud: str
@@ -40,21 +40,19 @@ class Logs(Presented):
 
 
 def tail(
-    workspace: Workspace, settings: Settings, thing: str, component: str, lines: int = LINES
-) -> Logs:
-    """The last lines that a component wrote on a core device.
+    workspace: Workspace, settings: Settings, thing: str, component: str, lines: int = LINES,
+    level: str | None = None,
+) -> Logs:  # fmt: skip
+    """The last lines that a component wrote on a core device, over rotated files too.
 
-    ``component`` is its name, or that of its model. Raises ``NotYetError`` where it wrote nothing
-    yet, ``CloudError`` on AWS, where the log lies on the device.
+    ``component`` is its name, that of its model, or ``core`` for the core device itself;
+    ``level`` is the least that is shown: DEBUG, INFO, WARN or ERROR, in any case. Raises
+    ``NotYetError`` where it wrote nothing yet, ``CloudError`` on AWS, where the log lies on the
+    device, ``GrammarError`` for another level.
     """
+    least = _level(thing, component, level)
     if settings.cloud != SANDBOX:
-        name = _component(workspace, settings, component)
-        group = f"/aws/greengrass/UserComponent/{settings.region}/{name}"
-        raise CloudError(
-            f"the log of {name} is on {thing} itself",
-            "where its log manager sends it to CloudWatch, it can be read there",
-            f"aws logs tail {group} --region {settings.region}",
-        )
+        raise _elsewhere(workspace, settings, thing, component)
     root = workspace.root / "cores" / thing
     if not root.is_dir():
         meant = near(thing, (path.name for path in root.parent.glob("*")))
@@ -63,15 +61,45 @@ def tail(
             f"there is no core device {thing} in this workspace",
             f"%ggml logs {meant} {component}" if meant else f"%ggml sandbox core {thing}",
         )
-    there = sorted(path.stem for path in (root / "logs").glob("*.log"))
+    layout = Layout(root)
+    there = sorted(path.stem for path in layout.log(CORE).parent.glob("*.log"))
+    if component == CORE and CORE not in there:
+        found = tuple(last_lines(root / "core.log", lines, least))
+        return Logs(thing, settings.cloud, CORE, found)
     name = component
     if component not in there:
         name = _component(workspace, settings, component, there)
-    try:
-        found = last_lines(root / "logs" / f"{name}.log", lines)
-    except FileNotFoundError:
-        raise _no_log(settings, thing, name, there) from None
-    return Logs(thing, settings.cloud, name, found)
+    path = layout.log(name)
+    if not path.exists():
+        raise _no_log(settings, thing, name, there)
+    return Logs(thing, settings.cloud, name, tuple(last_lines(path, lines, least)))
+
+
+def _level(thing: str, component: str, given: str | None) -> str | None:
+    if given is None or given.upper() in LEVELS:
+        return given and given.upper()
+    raise GrammarError(
+        f"there is no level {given!r}",
+        f"a log has {', '.join(LEVELS)}",
+        f"%ggml logs {thing} {component} --level warn",
+    )
+
+
+def _elsewhere(
+    workspace: Workspace, settings: Settings, thing: str, component: str
+) -> CloudError:  # fmt: skip
+    if component == CORE:
+        what, group = "the core's log", "/aws/greengrass/GreengrassSystemComponent"
+        group = f"{group}/{settings.region}/System"
+    else:
+        name = _component(workspace, settings, component)
+        what = f"the log of {name}"
+        group = f"/aws/greengrass/UserComponent/{settings.region}/{name}"
+    return CloudError(
+        f"{what} is on {thing} itself",
+        "where its log manager sends it to CloudWatch, it can be read there",
+        f"aws logs tail {group} --region {settings.region}",
+    )
 
 
 def _component(
@@ -100,17 +128,3 @@ def _no_log(settings: Settings, thing: str, name: str, there: Sequence[str]) -> 
         f"it has written nothing on {thing}, where there is {', '.join(there)}",
         f"%ggml logs {thing} {meant or (ours or there)[0]}",
     )
-
-
-def last_lines(path: Path, count: int) -> tuple[str, ...]:
-    """The last ``count`` lines of a text file, without reading all of it."""
-    with path.open("rb") as file:
-        start = file.seek(0, os.SEEK_END)
-        content = b""
-        while start and content.count(b"\n") <= count:
-            step = min(PIECE, start)
-            start -= step
-            file.seek(start)
-            content = file.read(step) + content
-    lines = content.decode(errors="replace").splitlines()
-    return tuple(lines[max(0, len(lines) - count) :])

@@ -12,7 +12,7 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,9 +45,12 @@ THING = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
 # Starting takes a second; a cold disk or a busy machine may take many.
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
+# Hundreds of things are made one by one.
+PROVISION_SECONDS = 60.0
 ANSWERING_SECONDS = 20.0
 HEALTHY_SECONDS = 60.0
 POLL_SECONDS = 0.02
+NAMES_SHOWN = 10
 LOCK_SECONDS = 120.0
 
 
@@ -61,14 +64,24 @@ class CoreStatus:
 
 
 @dataclass(frozen=True)
+class SimulatedStatus:
+    """A simulated fleet of the workspace: how many devices, and the process that speaks."""
+
+    group: str
+    devices: int
+    pid: int | None
+
+
+@dataclass(frozen=True)
 class SandboxStatus(Presented):
     """What runs for this workspace."""
 
     endpoint: Endpoint | None
     cores: tuple[CoreStatus, ...] = ()
+    fleets: tuple[SimulatedStatus, ...] = ()
 
     def card(self) -> Card:
-        """The sandbox and each core device."""
+        """The sandbox, each core device and each simulated fleet."""
         facts: tuple[tuple[str, str], ...]
         if self.endpoint is None:
             facts = (("endpoint", "not running; it starts on first use"),)
@@ -76,30 +89,43 @@ class SandboxStatus(Presented):
             since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.endpoint.started))
             facts = (
                 ("endpoint", self.endpoint.url),
+                ("mqtt", self.endpoint.mqtt),
                 ("process", str(self.endpoint.pid)),
                 ("since", since),
             )
-        rows = tuple(
-            (core.thing, core.health, str(core.pid) if core.pid else "not running")
-            for core in self.cores
+        rows = tuple((core.thing, core.health, _process(core.pid)) for core in self.cores)
+        rows += tuple(
+            (f"{each.group}: {plural(each.devices, 'device')}", "simulated", _process(each.pid))
+            for each in self.fleets
         )
         return Card("sandbox", facts, ("core device", "health", "process"), rows)
 
 
+def _process(pid: int | None) -> str:
+    return str(pid) if pid else "not running"
+
+
 @dataclass(frozen=True)
 class Stopped(Presented):
-    """What ``stop`` ended: whether a sandbox ran, and the core devices that did."""
+    """What ``stop`` ended: whether a sandbox ran, and the core devices and fleets that did."""
 
     sandbox: bool
     cores: tuple[str, ...] = ()
+    fleets: tuple[str, ...] = ()
 
     def card(self) -> Card:
         """What was ended."""
-        notes = (f"{plural(len(self.cores), 'core device')}: {', '.join(self.cores)}",)
-        return Card(
-            "sandbox stopped" if self.sandbox else "no sandbox was running",
-            notes=notes if self.cores else (),
-        )
+        notes = (*_ended("core device", self.cores), *_ended("simulated fleet", self.fleets))
+        return Card("sandbox stopped" if self.sandbox else "no sandbox was running", notes=notes)
+
+
+def _ended(kind: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    """A line that names them, as far as a line goes."""
+    if not names:
+        return ()
+    shown = ", ".join(names[:NAMES_SHOWN])
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    return (f"{plural(len(names), kind)}: {shown}{more}",)
 
 
 def ensure(workspace: Workspace, idle_minutes: float) -> Endpoint:
@@ -110,7 +136,7 @@ def ensure(workspace: Workspace, idle_minutes: float) -> Endpoint:
     """
     endpoint = running(workspace)
     if endpoint is None:
-        with _turn(workspace):
+        with turn(workspace):
             endpoint = _awaited(workspace) or _start(workspace, idle_minutes)
     _ensure_cores(workspace, endpoint, idle_minutes)
     return endpoint
@@ -126,36 +152,73 @@ def stop(workspace: Workspace) -> Stopped:
     """End the core devices, then the sandbox, and wait until they are gone."""
     if not workspace.root.exists():
         return Stopped(sandbox=False)
-    with _turn(workspace):
-        cores = tuple(root.name for root in core_roots(workspace) if _stop_core(root))
-        return Stopped(sandbox=_stop_sandbox(workspace), cores=cores)
+    with turn(workspace):
+        cores, fleets = stop_devices(workspace)
+        return Stopped(_stop_sandbox(workspace), cores, fleets)
 
 
-def add_core(workspace: Workspace, name: str, idle_minutes: float) -> CoreDevice:
-    """A core device of one's own: its thing, its record and its process, waited for."""
+def stop_devices(workspace: Workspace) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """End all core devices and simulated fleets of a workspace; returns those that ran."""
+    from ggml_magic.core import fleet, simulated
+
+    cores = fleet.stop(core_roots(workspace))
+    fleets = [folder.name for folder in simulated_folders(workspace) if simulated.stop(folder)]
+    return tuple(root.name for root in cores), tuple(fleets)
+
+
+def add_core(workspace: Workspace, name: str, idle_minutes: float, dialect: str = "") -> CoreDevice:
+    """A core device of one's own: its thing, its record and its process, waited for.
+
+    ``dialect`` is which nucleus it follows, ``classic`` or ``lite``; empty for what it was.
+    Raises ``CoreError``.
+    """
     if not THING.fullmatch(name):
         raise CoreError(
             f"a core device cannot be called {name!r}",
             "a thing's name has 1 to 128 letters, digits, :, _ and -",
             "%ggml sandbox core weather-pi",
         )
+    from ggml_magic.core import client as core
+
     endpoint = ensure(workspace, idle_minutes)
     workspace.folder("cores", name)
-    with _turn(workspace):
-        device = _start_core(workspace, endpoint, workspace.root / "cores" / name, idle_minutes)
-    log = device.root / "core.log"
+    with turn(workspace):
+        provision(workspace, endpoint, f"cores/{name}")
+        device = core.start(
+            workspace.root / "cores" / name,
+            name,
+            ep.places(workspace).endpoint,
+            idle_minutes,
+            dialect,
+        )
+    healthy(workspace, endpoint, [name])
+    return device
+
+
+def healthy(workspace: Workspace, endpoint: Endpoint, things: Sequence[str]) -> None:
+    """Wait until the cloud holds these core devices for healthy; raises ``CoreError``."""
+    waiting = list(things)
+
+    def all_healthy() -> bool:
+        while waiting and _health(workspace, endpoint, waiting[0]) == "HEALTHY":
+            del waiting[0]
+        return not waiting
 
     def late() -> CoreError:
-        what = f"core device {name} did not become healthy in {HEALTHY_SECONDS:.0f} s"
-        return CoreError(what, last_line(log), f"tail {log}")
+        from ggml_magic.core.logs import last_lines
 
-    _wait(lambda: _health(workspace, endpoint, name) == "HEALTHY", HEALTHY_SECONDS, late)
-    return device
+        log = workspace.root / "cores" / waiting[0] / "core.log"
+        what = f"core device {waiting[0]} did not become healthy in {HEALTHY_SECONDS:.0f} s"
+        why = " ".join(last_lines(log, 1)) or "it said nothing"
+        return CoreError(what, why, f"%ggml logs {waiting[0]} core")
+
+    _wait(all_healthy, HEALTHY_SECONDS, late)
 
 
 def status(workspace: Workspace) -> SandboxStatus:
     """What runs for this workspace; starts nothing."""
     from ggml_magic.core import client as core
+    from ggml_magic.core import simulated
 
     endpoint = running(workspace)
     cores = []
@@ -163,7 +226,12 @@ def status(workspace: Workspace) -> SandboxStatus:
         device = core.running(root)
         health = _health(workspace, endpoint, root.name) if endpoint else "UNKNOWN"
         cores.append(CoreStatus(root.name, device.pid if device else None, health))
-    return SandboxStatus(endpoint, tuple(cores))
+    fleets = tuple(
+        SimulatedStatus(folder.name, len(fleet.things), simulated.running(folder))
+        for folder in simulated_folders(workspace)
+        if (fleet := simulated.read(folder)) is not None
+    )
+    return SandboxStatus(endpoint, tuple(cores), fleets)
 
 
 def core_roots(workspace: Workspace) -> tuple[Path, ...]:
@@ -173,8 +241,14 @@ def core_roots(workspace: Workspace) -> tuple[Path, ...]:
     return tuple(path for path in found if path.is_dir() and THING.fullmatch(path.name))
 
 
+def simulated_folders(workspace: Workspace) -> tuple[Path, ...]:
+    """The folder of each simulated fleet of the workspace."""
+    folder = workspace.root / "fleets"
+    return tuple(sorted(path for path in folder.glob("*") if THING.fullmatch(path.name)))
+
+
 @contextlib.contextmanager
-def _turn(workspace: Workspace) -> Iterator[None]:
+def turn(workspace: Workspace) -> Iterator[None]:
     """One at a time starts or ends things in a workspace."""
     from filelock import Timeout
 
@@ -288,39 +362,42 @@ def _stuck(pid: int) -> SandboxError:
 
 
 def _ensure_cores(workspace: Workspace, endpoint: Endpoint, idle_minutes: float) -> None:
-    roots = core_roots(workspace)
-    if not roots:
+    """Start again what ran before: core devices, and the processes of simulated fleets."""
+    roots, folders = core_roots(workspace), simulated_folders(workspace)
+    if not roots and not folders:
         return
     from ggml_magic.core import client as core
+    from ggml_magic.core import fleet, simulated
 
-    missing = [root for root in roots if core.running(root) is None]
-    if missing:
-        with _turn(workspace):
-            for root in missing:
-                _start_core(workspace, endpoint, root, idle_minutes)
+    missing = {root.name: root for root in roots if core.running(root) is None}
+    silent = [folder for folder in folders if simulated.running(folder) is None]
+    if not missing and not silent:
+        return
+    places = ep.places(workspace)
+    with turn(workspace):
+        for thing in missing:
+            provision(workspace, endpoint, f"cores/{thing}")
+        if missing:
+            fleet.start(missing, places.endpoint, idle_minutes)
+        for folder in silent:
+            simulated.start(folder, places.endpoint, idle_minutes)
 
 
-def _start_core(
-    workspace: Workspace, endpoint: Endpoint, root: Path, idle_minutes: float
-) -> CoreDevice:
-    from ggml_magic.core import client as core
+def provision(
+    workspace: Workspace, endpoint: Endpoint, what: str, body: bytes | None = None
+) -> None:
+    """Make the sandbox know ``cores/NAME``, or ``groups/NAME`` with the things of the body.
 
-    region = settings.load(workspace).region
-    headers = {"Authorization": authorization("iot", region)}
-    code, answer = _ask(endpoint, "PUT", f"/_ggml/cores/{root.name}", headers)
+    Raises ``CoreError`` when the sandbox refuses.
+    """
+    headers = {"Authorization": authorization("iot", settings.load(workspace).region)}
+    code, answer = _ask(endpoint, "PUT", f"/_ggml/{what}", headers, body, PROVISION_SECONDS)
     if code != http.client.OK:
         raise CoreError(
-            f"core device {root.name} could not be provisioned",
+            f"{what.partition('/')[2]} could not be provisioned",
             str(answer.get("message", code)),
             "%ggml sandbox status",
         )
-    return core.start(root, root.name, ep.places(workspace).endpoint, idle_minutes)
-
-
-def _stop_core(root: Path) -> bool:
-    from ggml_magic.core import client as core
-
-    return core.stop(root)
 
 
 def _health(workspace: Workspace, endpoint: Endpoint, thing: str) -> str:
@@ -333,9 +410,10 @@ def _health(workspace: Workspace, endpoint: Endpoint, thing: str) -> str:
 
 
 def _ask(
-    endpoint: Endpoint, method: str, path: str, headers: dict[str, str]
-) -> tuple[int, dict[str, Any]]:
+    endpoint: Endpoint, method: str, path: str, headers: dict[str, str],
+    body: bytes | None = None, seconds: float = ep.ANSWER_SECONDS,
+) -> tuple[int, dict[str, Any]]:  # fmt: skip
     try:
-        return ep.call(endpoint, method, path, headers=headers)
+        return ep.call(endpoint, method, path, headers=headers, body=body, timeout_seconds=seconds)
     except OSError as error:
         raise SandboxError("the sandbox was lost", str(error), "%ggml sandbox status") from error

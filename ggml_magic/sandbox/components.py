@@ -15,7 +15,7 @@ from nodesemver import (  # type: ignore[import-untyped]  # it ships no types
     valid_range,
 )
 
-from ggml_magic.sandbox import arns, recipes, tags, tokens
+from ggml_magic.sandbox import arns, recipes, signed, tags, tokens
 from ggml_magic.sandbox.faults import conflict, invalid, not_found
 from ggml_magic.sandbox.gateway import Gateway
 from ggml_magic.sandbox.pages import page
@@ -44,6 +44,7 @@ class Components:
             "ListComponentVersions": self.list_versions,
             "DeleteComponent": self.delete,
             "ResolveComponentCandidates": self.resolve,
+            "GetComponentVersionArtifact": self.artifact,
         }
 
     def create(self, call: Call) -> dict[str, Any]:
@@ -87,11 +88,9 @@ class Components:
         """Put digests into the recipe; returns what failed, by artifact."""
         errors = {}
         for artifact in recipes.artifacts(recipe):
-            place = recipes.S3_URI.fullmatch(artifact["Uri"])
-            if place is None:
-                continue
+            bucket, key = recipes.place(recipe, artifact["Uri"])
             try:
-                artifact["Digest"] = self._gateway.digest(place[1], place[2])
+                artifact["Digest"] = self._gateway.digest(bucket, key)
                 artifact["Algorithm"] = ALGORITHM
             except LookupError as error:
                 errors[artifact["Uri"]] = str(error.args[0])
@@ -207,6 +206,16 @@ class Components:
             )
             tags.drop(database, self._arn(row))
         return {}
+
+    def artifact(self, call: Call) -> dict[str, Any]:
+        """GetComponentVersionArtifact: a signed address of an artifact by its file's name."""
+        row, wanted = self._named(call), call.parameters["artifactName"]
+        recipe = json.loads(row["recipe"])
+        for artifact in recipes.artifacts(recipe):
+            if recipes.file_name(artifact["Uri"]) == wanted:
+                bucket, key = recipes.place(recipe, artifact["Uri"])
+                return {"preSignedUrl": signed.address(call.host, row["region"], bucket, key)}
+        raise not_found("artifact", wanted)
 
     def resolve(self, call: Call) -> dict[str, Any]:
         """ResolveComponentCandidates: the best version of each that meets all requirements."""

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import parse_qs
@@ -17,8 +17,12 @@ from ggml_magic.sandbox.service import JSON_TYPE, Request, Response, faulty
 
 PREFIX = "/_ggml/"
 CORE = re.compile(r"/_ggml/cores/([a-zA-Z0-9:_-]{1,128})")
+GROUP = re.compile(r"/_ggml/groups/([a-zA-Z0-9:_-]{1,128})")
+THING = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
 CHANGES = re.compile(r"/_ggml/things/([a-zA-Z0-9:_-]{1,128})/changes")
 LONGEST_NUMBER = 20
+# More things than a core device follows the shadows of.
+MOST_THINGS = 1000
 
 
 class Control:
@@ -29,16 +33,19 @@ class Control:
         instance: str,
         notices: Notices,
         provision: Callable[[str, str], None],
+        enrol: Callable[[str, str, Sequence[str]], None],
         ending: threading.Event,
     ) -> None:
         self._instance = instance
         self._notices = notices
         self._provision = provision
+        self._enrol = enrol
         self._ending = ending
 
     def answer(self, request: Request) -> Response:
         """The response to a request under ``/_ggml/``."""
         core, changes = CORE.fullmatch(request.path), CHANGES.fullmatch(request.path)
+        group = GROUP.fullmatch(request.path)
         if (request.method, request.path) == ("GET", "/_ggml/health"):
             return self._health()
         if (request.method, request.path) == ("POST", "/_ggml/stop"):
@@ -47,9 +54,26 @@ class Control:
         if request.method == "PUT" and core:
             self._provision(request.region, core[1])
             return _document({"thing": core[1], "region": request.region})
+        if request.method == "PUT" and group:
+            return self._group(request, group[1])
         if request.method == "GET" and changes:
             return self._changes(changes[1], request.query)
         return faulty(ServiceError("NotFound", 404, f"the sandbox has no {request.path}"))
+
+    def _group(self, request: Request, group: str) -> Response:
+        """Core devices of a thing group: the body is a list of their names."""
+        try:
+            things = json.loads(request.body)
+        except ValueError:
+            things = None
+        if not isinstance(things, list) or not all(
+            isinstance(thing, str) and THING.fullmatch(thing) for thing in things
+        ):
+            return faulty(
+                ServiceError("InvalidRequestException", 400, "the body is no list of things' names")
+            )
+        self._enrol(request.region, group, things)
+        return _document({"group": group, "things": len(things), "region": request.region})
 
     def _health(self) -> Response:
         if self._ending.is_set():
@@ -65,7 +89,8 @@ class Control:
             return faulty(
                 ServiceError("InvalidRequestException", 400, "after and wait are numbers")
             )
-        return _document(asdict(self._notices.after(thing, after, wait)))
+        also = values.get("also", [])[:MOST_THINGS]
+        return _document(asdict(self._notices.after(thing, after, wait, also)))
 
 
 def _document(document: Mapping[str, Any]) -> Response:

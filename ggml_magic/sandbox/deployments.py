@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ggml_magic.core import provided
 from ggml_magic.sandbox import arns, executions, tags, tokens
 from ggml_magic.sandbox.changes import JOBS, Notices
 from ggml_magic.sandbox.components import DEPLOYABLE, Components
@@ -94,13 +95,13 @@ class Deployments:
         if not is_version(version):
             raise invalid(f"{where}.componentVersion", f"{version!r} is no semantic version")
         row = self._components.find(region, name, version)
-        if row is None:
+        if row is None and not provided.has(name, version):
             raise not_found(
                 "componentVersion",
                 arns.component(region, self._gateway.account, name, version),
                 f"component {name} version {version} does not exist",
             )
-        if row["state"] != DEPLOYABLE:
+        if row is not None and row["state"] != DEPLOYABLE:
             raise invalid(f"{where}.componentVersion", f"{version} is {row['state']}")
         update = wanted.get("configurationUpdate") or {}
         if "merge" in update and not isinstance(_merge(update["merge"], where), dict):

@@ -23,12 +23,13 @@ AUTHORIZATION = (
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A running sandbox; ``started`` is in epoch seconds."""
+    """A running sandbox; ``started`` is in epoch seconds, ``mqtt`` its broker's address."""
 
     url: str
     pid: int
     started: float
     instance: str = ""
+    mqtt: str = ""
 
     @property
     def port(self) -> int:
@@ -51,6 +52,11 @@ class Places:
     def port(self) -> Path:
         """The last port, so that notebooks and cores find it again there."""
         return self.folder / "port.json"
+
+    @property
+    def mqtt_port(self) -> Path:
+        """The broker's last port."""
+        return self.folder / "mqtt.json"
 
     @property
     def log(self) -> Path:
@@ -85,7 +91,11 @@ def read(path: Path) -> Endpoint | None:
     try:
         found = ws.read_json(path)
         endpoint = Endpoint(
-            str(found["url"]), int(found["pid"]), float(found["started"]), str(found["instance"])
+            str(found["url"]),
+            int(found["pid"]),
+            float(found["started"]),
+            str(found["instance"]),
+            str(found.get("mqtt", "")),
         )
         local = endpoint.url == f"http://{HOST}:{endpoint.port}"
     except (OSError, ValueError, TypeError, KeyError, IndexError):
@@ -102,6 +112,7 @@ def write(path: Path, endpoint: Endpoint) -> None:
             "pid": endpoint.pid,
             "started": endpoint.started,
             "instance": endpoint.instance,
+            "mqtt": endpoint.mqtt,
         },
     )
 
@@ -117,6 +128,7 @@ def call(
     path: str,
     *,
     headers: Mapping[str, str] | None = None,
+    body: bytes | None = None,
     timeout_seconds: float = ANSWER_SECONDS,
 ) -> tuple[int, dict[str, Any]]:
     """Status and JSON of one request; no proxy of the user's environment stands between.
@@ -125,7 +137,7 @@ def call(
     """
     connection = http.client.HTTPConnection(HOST, endpoint.port, timeout=timeout_seconds)
     try:
-        connection.request(method, path, headers=dict(headers or {}))
+        connection.request(method, path, body, headers=dict(headers or {}))
         response = connection.getresponse()
         document = json.loads(response.read() or b"{}")
     except (http.client.HTTPException, ValueError) as error:

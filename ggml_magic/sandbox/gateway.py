@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
+from collections.abc import Sequence
 from typing import Protocol
 
 from ggml_magic.sandbox.upstream import OK, Upstream
@@ -25,6 +27,9 @@ class Gateway(Protocol):
 
     def add_thing(self, region: str, name: str) -> None:
         """Put a thing into the registry when it is not there."""
+
+    def add_members(self, region: str, group: str, things: Sequence[str]) -> None:
+        """Put things into a group, which is made when it is not there."""
 
     def digest(self, bucket: str, key: str) -> str:
         """The base64 SHA-256 of an object; raises ``LookupError`` saying why there is none."""
@@ -53,6 +58,17 @@ class MotoGateway:
         """Put a thing into the registry when it is not there."""
         if not self.is_thing(region, name):
             self._upstream.ask("iot", region, "POST", f"/things/{name}", body=b"{}")
+
+    def add_members(self, region: str, group: str, things: Sequence[str]) -> None:
+        """Put things into a group, which is made when it is not there."""
+        if not self.is_group(region, group):
+            self._upstream.ask("iot", region, "POST", f"/thing-groups/{group}", body=b"{}")
+        held = set(self.members(region, group))
+        for thing in things:
+            if thing not in held:
+                body = json.dumps({"thingGroupName": group, "thingName": thing}).encode()
+                path = "/thing-groups/addThingToThingGroup"
+                self._upstream.ask("iot", region, "PUT", path, body=body)
 
     def digest(self, bucket: str, key: str) -> str:
         """The base64 SHA-256 of an object; raises ``LookupError`` saying why there is none."""

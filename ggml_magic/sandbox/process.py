@@ -15,7 +15,7 @@ from ggml_magic.sandbox.endpoint import Places
 from ggml_magic.workspace import Workspace
 
 MODULE = "ggml_magic.sandbox.server"
-NEEDED = ("moto", "flask", "flask_cors", "werkzeug")
+NEEDED = ("moto", "amqtt", "flask", "flask_cors", "werkzeug")
 
 
 def check_installed() -> None:

@@ -14,36 +14,27 @@ from typing import Any
 import yaml
 from nodesemver import valid_range  # type: ignore[import-untyped]  # it ships no types
 
+from ggml_magic.core.platforms import PLAIN_BEGINNING
 from ggml_magic.core.recipe import (
     ARTIFACT_KEYS,
+    CHOICES,
     LARGEST_BYTES,
     MANIFEST_KEYS,
     NAME,
     RECIPE_KEYS,
+    TYPES,
 )
+from ggml_magic.core.versions import is_version as is_version
 from ggml_magic.sandbox.faults import invalid, unparsable
 
 # GREENGRASS 4
 FORMAT_VERSION = "2020-01-25"
-VERSION = re.compile(
-    r"(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})"
-    r"(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?"
-)
-LONGEST_VERSION = 64
 S3_URI = re.compile(r"s3://([^/]+)/(.+)")
-TYPES = (
-    "aws.greengrass.generic",
-    "aws.greengrass.lambda",
-    "aws.greengrass.plugin",
-    "aws.greengrass.nucleus",
-)
+SERVICE_URI = re.compile(r"greengrass:/*([A-Za-z0-9._-]*[A-Za-z0-9_-])")
+# Where the sandbox has what AWS keeps in a bucket of its own: greengrass:FILE of NAME VERSION is
+# the object NAME/VERSION/FILE there.
+SERVICE_BUCKET = "greengrass-component-artifacts"
 DEPENDENCY_KEYS = ("VersionRequirement", "DependencyType")
-CHOICES = {
-    "Unarchive": ("NONE", "ZIP"),
-    "Read": ("NONE", "OWNER", "ALL"),
-    "Execute": ("NONE", "OWNER", "ALL"),
-    "DependencyType": ("HARD", "SOFT"),
-}
 
 
 class PlainLoader(yaml.SafeLoader):
@@ -91,6 +82,19 @@ def artifacts(recipe: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield from manifest.get("Artifacts", ())
 
 
+def place(recipe: Mapping[str, Any], uri: str) -> tuple[str, str]:
+    """The bucket and key of an artifact of a parsed recipe."""
+    if found := S3_URI.fullmatch(uri):
+        return found[1], found[2]
+    version = f"{recipe['ComponentName']}/{recipe['ComponentVersion']}"
+    return SERVICE_BUCKET, f"{version}/{file_name(uri)}"
+
+
+def file_name(uri: str) -> str:
+    """The name that an artifact has on a device."""
+    return uri.rpartition(":")[2].rpartition("/")[2]
+
+
 def platforms(recipe: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The platforms of a parsed recipe, as DescribeComponent shows them."""
     shown = []
@@ -119,7 +123,9 @@ def _fits(key: str, wanted: object, device: Mapping[str, str]) -> bool:
     text, own = str(wanted), device[key]
     if len(text) > 1 and text.startswith("/") and text.endswith("/"):
         return bool(re.fullmatch(text[1:-1], own))
-    return text == own or (key in ("os", "architecture") and text in ("all", "any"))
+    if key in ("os", "architecture") and text in ("all", "any"):
+        return True
+    return PLAIN_BEGINNING.match(text) is not None and text == own
 
 
 def _decoded(content: bytes) -> Any:
@@ -159,7 +165,7 @@ def _canonical(raw: Mapping[str, Any], known: tuple[str, ...], where: str) -> di
     return {key: found[key] for key in known if key in found}
 
 
-def _check_head(recipe: Mapping[str, Any]) -> None:
+def _check_head(recipe: dict[str, Any]) -> None:
     if recipe.get("RecipeFormatVersion") != FORMAT_VERSION:
         raise invalid("RecipeFormatVersion", f"must be {FORMAT_VERSION}")
     name, version = recipe.get("ComponentName"), recipe.get("ComponentVersion")
@@ -167,13 +173,10 @@ def _check_head(recipe: Mapping[str, Any]) -> None:
         raise invalid("ComponentName", "must be 1 to 128 letters, digits, -, _ or .")
     if not isinstance(version, str) or not is_version(version):
         raise invalid("ComponentVersion", "must be a semantic version, each number at most 999999")
-    if recipe.get("ComponentType", TYPES[0]) not in TYPES:
-        raise invalid("ComponentType", f"must be one of {', '.join(TYPES)}")
-
-
-def is_version(text: str) -> bool:
-    """Whether a text is a version that Greengrass takes."""
-    return len(text) <= LONGEST_VERSION and bool(VERSION.fullmatch(text))
+    if "ComponentType" in recipe:
+        recipe["ComponentType"] = str(recipe["ComponentType"]).lower()
+        if recipe["ComponentType"] not in TYPES:
+            raise invalid("ComponentType", f"must be one of {', '.join(TYPES)}")
 
 
 def _check_objects(recipe: Mapping[str, Any]) -> None:
@@ -199,7 +202,7 @@ def _manifest(raw: Any, where: str) -> dict[str, Any]:
         manifest["Artifacts"] = [
             _artifact(item, f"{where}.Artifacts[{i}]") for i, item in enumerate(listed)
         ]
-        names = [item["Uri"].rsplit("/", 1)[-1] for item in manifest["Artifacts"]]
+        names = [file_name(item["Uri"]) for item in manifest["Artifacts"]]
         if len(set(names)) != len(names):
             raise invalid(f"{where}.Artifacts", "must have unique file names")
     return manifest
@@ -219,8 +222,8 @@ def _artifact(raw: Any, where: str) -> dict[str, Any]:
         raise invalid(where, "must be an object")
     artifact = _canonical(raw, ARTIFACT_KEYS, where)
     uri = artifact.get("Uri")
-    if not isinstance(uri, str) or not S3_URI.fullmatch(uri):
-        raise invalid(f"{where}.Uri", "must be s3://bucket/key")
+    if not isinstance(uri, str) or not (S3_URI.fullmatch(uri) or SERVICE_URI.fullmatch(uri)):
+        raise invalid(f"{where}.Uri", "must be s3://bucket/key or greengrass:file")
     permission = artifact.get("Permission", {})
     if not isinstance(permission, dict):
         raise invalid(f"{where}.Permission", "must be an object")

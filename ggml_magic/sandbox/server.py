@@ -60,6 +60,7 @@ def serve(
     from werkzeug.serving import make_server
 
     from ggml_magic.sandbox.application import Application
+    from ggml_magic.sandbox.broker import Broker
 
     class Handler(MotoRequestHandler):
         """Answers without a log of its own (the door keeps one) and without Nagle's wait."""
@@ -72,8 +73,9 @@ def serve(
 
     ending = threading.Event()
     instance = uuid.uuid4().hex
-    application = Application(places, instance, ending)
-    listener = _listen(places)
+    broker = Broker(_listen(places.mqtt_port))
+    application = Application(places, instance, ending, broker)
+    listener = _listen(places.port)
     port = listener.getsockname()[1]
     server = make_server(
         ep.HOST,
@@ -87,15 +89,17 @@ def serve(
         signal.signal(number, lambda *_: ending.set())
     thread = threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,), daemon=True)
     thread.start()
+    broker.start(application.clock)
     ws.write_json(places.port, port)
-    ep.write(
-        places.endpoint, ep.Endpoint(f"http://{ep.HOST}:{port}", os.getpid(), time.time(), instance)
-    )
-    LOG.info("serving at port %d for %s", port, workspace.root)
+    ws.write_json(places.mqtt_port, broker.port)
+    url = f"http://{ep.HOST}:{port}"
+    ep.write(places.endpoint, ep.Endpoint(url, os.getpid(), time.time(), instance, broker.address))
+    LOG.info("serving at port %d, mqtt at %d, for %s", port, broker.port, workspace.root)
     with contextlib.ExitStack() as held:
         why = _wait(workspace, present, application, ending, idle_seconds, held)
         LOG.info("ending: %s", why)
         application.notices.end()
+        broker.close()
         server.shutdown()
         application.clock.settle(SETTLE_SECONDS)
         server.server_close()
@@ -137,14 +141,12 @@ def _wait(
 
 
 def _stop_cores(workspace: ws.Workspace) -> None:
-    from ggml_magic.core import client as core
-    from ggml_magic.sandbox.client import core_roots
+    from ggml_magic.sandbox.client import stop_devices
 
-    for root in core_roots(workspace):
-        try:
-            core.stop(root)
-        except GgmlError as error:
-            LOG.warning("core %s: %s", root.name, " ".join(str(error).split()))
+    try:
+        stop_devices(workspace)
+    except GgmlError as error:
+        LOG.warning("core devices: %s", " ".join(str(error).split()))
 
 
 def _alone(places: ep.Places) -> Callable[[], bool]:
@@ -176,9 +178,9 @@ def _alone(places: ep.Places) -> Callable[[], bool]:
     return present
 
 
-def _listen(places: ep.Places) -> socket.socket:
-    """A socket on 127.0.0.1, at the last port when nobody took it."""
-    wanted = _last_port(places)
+def _listen(kept: Path) -> socket.socket:
+    """A socket on 127.0.0.1, at the last port when a file keeps one and nobody took it."""
+    wanted = _last_port(kept)
     for port in (wanted, 0) if wanted else (0,):
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -194,10 +196,10 @@ def _listen(places: ep.Places) -> socket.socket:
     raise SandboxError("no port on 127.0.0.1 is free")
 
 
-def _last_port(places: ep.Places) -> int:
+def _last_port(kept: Path) -> int:
     """The last port, when the file has one that needs no privilege."""
     try:
-        port = ws.read_json(places.port)
+        port = ws.read_json(kept)
     except ValueError:
         return 0
     return port if isinstance(port, int) and 1024 <= port <= 65535 else 0  # unprivileged

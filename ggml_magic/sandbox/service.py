@@ -42,11 +42,15 @@ class Response:
 
 @dataclass(frozen=True)
 class Call:
-    """A validated operation call; ``parameters`` has the model's member names."""
+    """A validated operation call; ``parameters`` has the model's member names.
+
+    ``host`` is the name by which the caller reached the sandbox.
+    """
 
     parameters: Mapping[str, Any]
     region: str
     device: bool = False
+    host: str = ""
 
 
 Handler = Callable[[Call], Mapping[str, Any]]
@@ -81,7 +85,9 @@ class Service:
         if handler is None:
             raise unserved(f"{route.operation.name} of {self.name}")
         parameters = self._parameters(route, request)
-        return _response(route.operation, handler(Call(parameters, request.region, request.device)))
+        host = request.headers.get("host", "")
+        call = Call(parameters, request.region, request.device, host)
+        return _response(route.operation, handler(call))
 
     def _parameters(self, route: Route, request: Request) -> Mapping[str, Any]:
         shape = route.operation.input_shape

@@ -6,15 +6,18 @@ otherwise; a device that holds version 900 of its shadow would be out of step fo
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from ggml_magic.core import quotas
 from ggml_magic.core.document import delta, merge
-from ggml_magic.sandbox.changes import SHADOW, Notices
+from ggml_magic.sandbox.broker import RESERVED
+from ggml_magic.sandbox.changes import Notices
 from ggml_magic.sandbox.devices import Devices
 from ggml_magic.sandbox.faults import ServiceError
 from ggml_magic.sandbox.gateway import Gateway
@@ -22,20 +25,34 @@ from ggml_magic.sandbox.service import Call, Handler
 from ggml_magic.sandbox.store import Store, dump
 
 SECTIONS = ("desired", "reported")
+# What an update's announcements share with its answer.
+ABOUT = ("timestamp", "clientToken")
 # IoT's quotas for a shadow's document.
 LARGEST_STATE_BYTES = 8 * 1024
 DEEPEST_STATE = 8
+# In a notice, the version of a shadow that is no more.
+DELETED = 0
 HEALTH_TOPIC = re.compile(r"\$aws/things/([a-zA-Z0-9:_-]{1,128})/greengrassv2/health/json")
 
 
 class Shadows:
     """The operations of ``iot-data`` that the sandbox serves."""
 
-    def __init__(self, store: Store, gateway: Gateway, devices: Devices, notices: Notices) -> None:
+    def __init__(
+        self,
+        store: Store,
+        gateway: Gateway,
+        devices: Devices,
+        notices: Notices,
+        publish: Callable[[str, bytes, int], None],
+    ) -> None:
         self._store = store
         self._gateway = gateway
         self._devices = devices
         self._notices = notices
+        self._publish = publish
+        # what is published to the cloud's own topics is a request
+        self.on_reserved: Callable[[str, bytes], None] = lambda topic, payload: None
 
     def handlers(self) -> dict[str, Handler]:
         """Each operation served here."""
@@ -94,11 +111,12 @@ class Shadows:
             if wanted.get("version") not in (None, version):
                 raise ServiceError("ConflictException", 409, f"Version conflict: it is {version}")
             document = json.loads(row["document"]) if row else {"state": {}, "metadata": {}}
+            before = {**copy.deepcopy(document), "version": version}
             _merge_document(document, wanted["state"], now)
             if len(dump(document["state"])) > LARGEST_STATE_BYTES:
                 raise _too_large()
             _keep(database, call, version + 1, document)
-        self._tell(call)
+        self._tell(call, version + 1)
         answer = {
             "state": wanted["state"],
             "metadata": {
@@ -109,6 +127,7 @@ class Shadows:
         }
         if "clientToken" in wanted:
             answer["clientToken"] = wanted["clientToken"]
+        self._announce(call, answer, before, {**document, "version": version + 1})
         return _payload(answer)
 
     def delete(self, call: Call) -> dict[str, Any]:
@@ -120,8 +139,10 @@ class Shadows:
                 " WHERE region = ? AND thing = ? AND name = ?",
                 [dump({"state": {}, "metadata": {}}), time.time(), *_place(call)],
             )
-        self._tell(call)
-        return _payload({"version": row["version"], "timestamp": int(time.time())})
+        self._tell(call, DELETED)
+        answer = {"version": row["version"], "timestamp": int(time.time())}
+        self._say(call, "delete/accepted", answer)
+        return _payload(answer)
 
     def list_named(self, call: Call) -> dict[str, Any]:
         """ListNamedShadowsForThing."""
@@ -134,17 +155,49 @@ class Shadows:
         return {"results": [row["name"] for row in rows], "timestamp": int(time.time())}
 
     def publish(self, call: Call) -> dict[str, Any]:
-        """Publish: fleet status is taken in; nobody subscribes to anything else."""
-        found = HEALTH_TOPIC.fullmatch(call.parameters["topic"])
+        """Publish: fleet status is taken in; all else goes to those who subscribed by MQTT."""
+        topic, payload = call.parameters["topic"], call.parameters.get("payload") or b""
+        found = HEALTH_TOPIC.fullmatch(topic)
         if found:
-            payload = call.parameters.get("payload") or b""
             self._devices.take_status(call.region, found[1], payload)
+            return {}
+        if why := quotas.refusal(topic):
+            raise _refused(f"Invalid topic: {why}")
+        if len(payload) > quotas.LARGEST_PAYLOAD:
+            raise _too_large()
+        if topic.startswith(RESERVED):
+            self.on_reserved(topic, payload)
+        else:
+            self._publish(topic, payload, call.parameters.get("qos") or 0)
         return {}
 
-    def _tell(self, call: Call) -> None:
-        """Tell the device, unless it did this itself."""
-        if not call.device:
-            self._notices.tell(call.parameters["thingName"], SHADOW)
+    def _announce(
+        self,
+        call: Call,
+        answer: dict[str, Any],
+        before: dict[str, Any],
+        after: dict[str, Any],
+    ) -> None:
+        """Publish on the shadow's topics what an update changed."""
+        self._say(call, "update/accepted", answer)
+        about: dict[str, Any] = {key: answer[key] for key in ABOUT if key in answer}
+        self._say(call, "update/documents", {"previous": before, "current": after, **about})
+        state, metadata = after["state"], after["metadata"]
+        different = delta(state.get("desired", {}), state.get("reported", {}))
+        if different:
+            stamps = _picked(metadata["desired"], different)
+            found = {"state": different, "metadata": stamps, "version": after["version"], **about}
+            self._say(call, "update/delta", found)
+
+    def _say(self, call: Call, what: str, document: Mapping[str, Any]) -> None:
+        name = call.parameters.get("shadowName")
+        shadow = f"{call.parameters['thingName']}/shadow" + (f"/name/{name}" if name else "")
+        self._publish(f"$aws/things/{shadow}/{what}", json.dumps(document).encode(), 0)
+
+    def _tell(self, call: Call, version: int) -> None:
+        """Tell the devices; who did this itself knows the version that it made."""
+        _, thing, name = _place(call)
+        self._notices.tell_shadow(thing, name, version)
 
 
 def _merge_document(document: dict[str, Any], state: Mapping[str, Any] | None, now: int) -> None:

@@ -53,19 +53,33 @@ def config(run: Run, *changes: str) -> Settings:
 
 
 @verb
-def sandbox(run: Run, action: str, name: str | None = None) -> Presented:
-    """AWS on this machine: ``start``, ``status``, ``stop``, ``core`` (with a name) or ``env``.
+def sandbox(
+    run: Run,
+    action: str,
+    name: str | None = None,
+    *,
+    group: str = "fleet",
+    simulate: str | None = None,
+    dialect: str | None = None,
+) -> Presented:
+    """AWS on this machine: ``start``, ``status``, ``stop``, ``core NAME``, ``fleet N`` or ``env``.
 
+    A fleet is ``N`` core devices in a thing ``group``; with ``simulate`` they only answer by a
+    script such as ``failure=5,delay=3:20,offline=2``. ``dialect`` is ``classic`` or ``lite``.
     Raises ``SandboxError``, ``CoreError``, or ``MissingExtraError`` without the extra.
     """
     from ggml_magic.sandbox import client
 
-    if (action == "core") != (name is not None):
-        needs = "needs a NAME" if action == "core" else "takes no name"
-        raise GrammarError(f"sandbox {action} {needs}", remedy="%ggml sandbox --help")
+    _check_sandbox(action, name, simulate, dialect)
     idle = run.settings.idle_minutes
+    if action == "fleet" and name is not None:
+        from ggml_magic.sandbox import fleet
+
+        return fleet.add(
+            run.workspace, _count(name), group, idle, simulate=simulate, dialect=dialect or ""
+        )
     if name is not None:
-        return client.add_core(run.workspace, name, idle)
+        return client.add_core(run.workspace, name, idle, dialect or "")
     if action == "stop":
         return client.stop(run.workspace)
     if action in ("start", "env"):
@@ -73,6 +87,31 @@ def sandbox(run: Run, action: str, name: str | None = None) -> Presented:
         if action == "env":
             return _exports(endpoint.url, run.settings.region)
     return client.status(run.workspace)
+
+
+def _check_sandbox(
+    action: str, name: str | None, simulate: str | None, dialect: str | None
+) -> None:
+    """Refuse what does not belong to an action."""
+    needs = {"core": "a NAME", "fleet": "a number"}
+    wrong = ""
+    if (action in needs) != (name is not None):
+        wrong = f"needs {needs[action]}" if action in needs else "takes no name"
+    elif simulate is not None and action != "fleet":
+        wrong = "takes no --simulate"
+    elif dialect is not None and (action not in needs or simulate is not None):
+        wrong = "takes no --dialect" + (" with --simulate" if simulate is not None else "")
+    if wrong:
+        raise GrammarError(f"sandbox {action} {wrong}", remedy="%ggml sandbox --help")
+
+
+def _count(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise GrammarError(
+            f"a fleet needs a number of core devices, not {text!r}", "", "%ggml sandbox fleet 50"
+        ) from None
 
 
 @verb

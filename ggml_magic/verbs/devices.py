@@ -1,4 +1,4 @@
-"""What the devices do: replay, predictions, shadow, logs."""
+"""What the devices do: replay, predictions, messages, shadow, logs."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ggml_magic.errors import GrammarError
+from ggml_magic.grammar.table import LOG_LINES, WAITED_SECONDS
 from ggml_magic.verbs.rollout import latest
 from ggml_magic.verbs.run import Run, verb
 
 if TYPE_CHECKING:
     from ggml_magic.observe.logs import Logs
+    from ggml_magic.observe.messages import Messages
     from ggml_magic.observe.predictions import Predictions
     from ggml_magic.observe.shadow import Shadow
 
@@ -86,6 +88,24 @@ def _thing(run: Run, to: str) -> str:
 
 
 @verb
+def messages(
+    run: Run, topic_filter: str, *, count: int = 1, seconds: float = WAITED_SECONDS
+) -> Messages:
+    """The next messages that are published by MQTT, to IoT Core's topics of the sandbox.
+
+    Waits until ``count`` came, at most ``seconds``; fewer are a result too. ``topic_filter``
+    may hold ``+`` and ``#``. Raises ``NotYetError`` where none came, ``CloudError`` on AWS.
+    """
+    from ggml_magic.observe import messages as room
+
+    value = room.messages(
+        run.workspace, run.settings, topic_filter, _whole("count", count), seconds
+    )
+    run.made += [f"{item.topic} {item.payload}" for item in value]
+    return value
+
+
+@verb
 def shadow(run: Run, thing: str) -> Shadow:
     """A thing's shadow: what the device reported, and what is wished of it."""
     from ggml_magic.observe import shadow as room
@@ -96,10 +116,24 @@ def shadow(run: Run, thing: str) -> Shadow:
 
 
 @verb
-def logs(run: Run, thing: str, component: str) -> Logs:
-    """The last lines of a log on a sandbox core; ``component`` may be the model's name."""
+def logs(
+    run: Run, thing: str, component: str, *, lines: int = LOG_LINES, level: str | None = None
+) -> Logs:
+    """The last lines of a log on a sandbox core; ``component`` may be the model's name.
+
+    ``core`` is the core's own log. ``level`` leaves out what is less: DEBUG, INFO, WARN, ERROR.
+    """
     from ggml_magic.observe import logs as room
 
-    value = room.tail(run.workspace, run.settings, thing, component)
+    value = room.tail(
+        run.workspace, run.settings, thing, component, _whole("lines", lines), level=level
+    )
     run.made += value.lines
     return value
+
+
+def _whole(name: str, value: float) -> int:
+    """A number of things; raises ``GrammarError`` when it is none."""
+    if value < 1 or value != int(value):
+        raise GrammarError(f"--{name} {value:g} is no number of things", remedy=f"--{name} 10")
+    return int(value)

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ggml_magic.grammar import reading
-from ggml_magic.verbs import around, devices, rollout, stages
+from ggml_magic.verbs import around, cores, devices, rollout, stages
 
-MODULES = (around, stages, rollout, devices)
+MODULES = (around, cores, stages, rollout, devices)
 
 
 def function(name: str) -> Callable[..., Any]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ggml_magic.core import authorize
+from ggml_magic.core import authorize, policies
 from ggml_magic.core.config import Path, Tree
 from ggml_magic.core.inventory import Inventory
 from ggml_magic.core.ipc import Call, IpcError
+
+MILLISECONDS = 1000
 
 
 def text(call: Call, name: str) -> str:
@@ -32,7 +34,7 @@ def milliseconds(call: Call) -> int:
     value = call.request.get("timestamp")
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise IpcError("InvalidArgumentsError", "timestamp is no time in seconds")
-    return int(value * 1000)
+    return round(value * MILLISECONDS)
 
 
 def no_resource(kind: str, name: str, message: str) -> IpcError:
@@ -48,15 +50,25 @@ def configuration(held: Inventory, component: str) -> Tree:
     return found.configuration
 
 
+def allowed(held: Inventory, call: Call, service: str, resource: str) -> bool:
+    """Whether the caller's ``accessControl`` allows the call on a resource."""
+    loaded = policies.of(held, call.component)
+    return loaded.allows(call.component, service, call.operation, resource)
+
+
 def authorise(held: Inventory, call: Call, service: str, resource: str) -> None:
     """Refuse what the caller's ``accessControl`` does not allow, in the nucleus's words."""
-    tree = configuration(held, call.component)
-    if not authorize.allowed(tree, service, call.operation, resource):
-        raise IpcError(
-            "UnauthorizedError",
-            f"Principal {call.component} is not authorized to perform "
-            f"{service}:{authorize.PREFIX}{call.operation} on resource {resource}",
-        )
+    if not allowed(held, call, service, resource):
+        raise unauthorised(call, service, resource)
+
+
+def unauthorised(call: Call, service: str, resource: str) -> IpcError:
+    """The nucleus's words for a call that no policy allows."""
+    return IpcError(
+        "UnauthorizedError",
+        f"Principal {call.component} is not authorized to perform "
+        f"{service}:{authorize.PREFIX}{call.operation} on resource {resource}",
+    )
 
 
 def lower(path: Sequence[str]) -> tuple[str, ...]:

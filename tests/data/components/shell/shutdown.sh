@@ -1,0 +1,3 @@
+set -eu
+kill "$(cat pid)"
+echo "good night"
