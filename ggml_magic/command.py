@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 failed, 2 not understood, 130 interrupted.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from ggml_magic.grammar.help import COMMAND
 from ggml_magic.grammar.place import is_place
 from ggml_magic.grammar.verb import Argument, Call, Kind
 
-DONE, FAILED, NOT_UNDERSTOOD, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, NOT_UNDERSTOOD, INTERRUPTED, UNREAD = 0, 1, 2, 130, 141
 DATA_SUFFIXES = (".npy", ".csv")
 VERSION = ("--version", "-V")
 MAGIC = re.compile(r"%%?ggml (\S+)")
@@ -32,7 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"ggml_magic {version('ggml-magic')}")
         return DONE
     try:
-        print(_run(words))
+        print(_run(words), flush=True)
+    except BrokenPipeError:  # who reads has read enough, as in ``ggml status | head -1``
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNREAD
     except GgmlError as error:
         if isinstance(error, GateError) and error.report is not None:
             print(error.report, flush=True)

@@ -36,14 +36,24 @@ class Workspace:
         """A folder of the workspace, made when it is not there."""
         path = self.root.joinpath(*parts)
         with telling_of_a_full_disk(path):
-            # the mode of mkdir is not that of the parents that it makes
-            self.root.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
-            path.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
+            make_private(path)
         return path
 
     def lock(self, name: str) -> FileLock:
         """A lock between processes that a crash releases."""
         return FileLock(self.folder("locks") / f"{name}.lock")
+
+
+def make_private(path: Path) -> None:
+    """Make a folder and what is missing above it, each for the owner only.
+
+    A workspace may have to be passed through by others (``core.users``), so nothing in it relies
+    on its own mode. The mode of mkdir is not that of the parents that it makes.
+    """
+    for folder in reversed(path.parents):
+        if not folder.exists():
+            folder.mkdir(exist_ok=True, mode=PRIVATE_FOLDER)
+    path.mkdir(exist_ok=True, mode=PRIVATE_FOLDER)
 
 
 def find() -> Workspace:
@@ -71,7 +81,7 @@ def telling_of_a_full_disk(path: Path) -> Iterator[None]:
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
     with telling_of_a_full_disk(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private(path.parent)
         handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "wb") as file:
@@ -104,7 +114,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     A folder of that name is replaced.
     """
     with telling_of_a_full_disk(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private(path.parent)
         aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
         try:
             yield aside

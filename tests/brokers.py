@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import struct
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -12,9 +13,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from ggml_magic.core import packets
 from ggml_magic.core.link import Link
-from ggml_magic.core.packets import Message, Packet
+from ggml_magic.core.quotas import Message
 from ggml_magic.sandbox.broker import Broker
 from ggml_magic.sandbox.lifetime import Clock
 
@@ -23,6 +23,7 @@ SOON = 10.0
 # a test's connections, closed before their loop is
 WRITERS: list[asyncio.StreamWriter] = []
 READING: dict[Link, asyncio.Task[None]] = {}
+CONNACK, PUBACK, DISCONNECT = b"\x20\x02\x00\x00", b"\x40\x02\x00\x01", b"\xe0\x00"
 Value = TypeVar("Value")
 
 
@@ -51,8 +52,8 @@ class Running:
         user: str = "me",
     ) -> Link:
         """A client, which reads until the test ends."""
-        made = await Link.open(HOST, self.broker.port, name, user, received)
-        READING[made] = asyncio.create_task(made.run())
+        made = await Link.open(HOST, self.broker.port, name, user)
+        READING[made] = asyncio.create_task(made.run(received))
         return made
 
     async def raw(self, *sent: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -90,7 +91,8 @@ def run(test: Callable[[], Awaitable[Any]]) -> None:
             while WRITERS:
                 writer = WRITERS.pop()
                 writer.transport.abort()
-            for link in READING:
+            for link, reading in READING.items():
+                reading.cancel()
                 await link.close()
             await asyncio.gather(*READING.values(), return_exceptions=True)
             READING.clear()
@@ -98,12 +100,32 @@ def run(test: Callable[[], Awaitable[Any]]) -> None:
     asyncio.run(within())
 
 
+def connect(name: str = "raw", user: str = "me") -> bytes:
+    """A CONNECT with a clean session."""
+    head = _text("MQTT") + struct.pack(">BBH", 4, 0x82, 60)
+    return _packet(0x10, head + _text(name) + _text(user))
+
+
 def publish(topic: str, payload: bytes = b"x", qos: int = 0, flags: int = 0) -> bytes:
-    """A PUBLISH that may break rules."""
-    found = bytearray(packets.publish(Message(topic, payload, min(qos, 1)), 1))
-    packet = packets.take(found, 1 << 30)
-    assert packet is not None
-    return packets.encode(Packet(packet.kind, qos << packets.QOS_SHIFT | flags, packet.body))
+    """A PUBLISH that may break rules; its number is 1."""
+    number = struct.pack(">H", 1) if qos else b""
+    return _packet(0x30 | qos << 1 | flags, _text(topic) + number + payload)
+
+
+def subscribe(topic_filter: str, qos: int) -> bytes:
+    """A SUBSCRIBE; its number is 1."""
+    return _packet(0x82, struct.pack(">H", 1) + _text(topic_filter) + bytes([qos]))
+
+
+def _text(text: str) -> bytes:
+    return struct.pack(">H", len(text)) + text.encode()
+
+
+def _packet(first: int, body: bytes) -> bytes:
+    """Its length in three bytes, which is allowed to be long."""
+    size = len(body)
+    length = [size & 0x7F | 0x80, size >> 7 & 0x7F | 0x80, size >> 14]
+    return bytes([first, *length]) + body
 
 
 async def ended(reader: asyncio.StreamReader) -> bool:

@@ -41,6 +41,11 @@ class Cloud:
         self.recipes: dict[str, dict[str, dict[str, Any]]] = {}
         self.objects: dict[str, bytes] = {}
         self.away = False
+        # the thing groups that the device is in; None: the cloud does not say
+        self.member_of: frozenset[str] | None = None
+
+    async def groups(self) -> frozenset[str] | None:
+        return None if self.away else self.member_of
 
     def add(
         self, name: str, version: str, lifecycle: Mapping[str, Any], *,

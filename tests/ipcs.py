@@ -62,6 +62,7 @@ class Core:
         self.endpoint = root / "endpoint.json"
         self.access = access.new(self.socket)
         self.local = Queue(self.layout.deployments / "local")
+        self.refused: list[tuple[str, str]] = []
         self._started = threading.Event()
         self._ended: asyncio.Event
         self.loop: asyncio.AbstractEventLoop
@@ -108,7 +109,7 @@ class Core:
         log = Log(self.layout.root / "core.log")
         policies.log_to(self.held, log)
         whose = self.access.principal(self.engine.component_of)
-        server = Server(Serving(operations, whose, log))
+        server = Server(Serving(operations, whose, log, refused=self._refused))
         await server.start(self.socket)
         self._started.set()
         await self._ended.wait()
@@ -134,6 +135,9 @@ class Core:
         prefixed = [f"aws.greengrass#{each}" for each in operations]
         entry = {"operations": prefixed, "resources": list(resources)}
         self.add(name, {"accessControl": {service: {f"{name}:1": entry}}})
+
+    def _refused(self, component: str, why: str) -> None:
+        self.refused.append((component, why))
 
     def client(self, name: str = OWN) -> GreengrassCoreIPCClientV2:
         token = f"token {name}"

@@ -45,7 +45,46 @@ class Rule:
 
 FOLLOWED: dict[str, Rule] = {}
 # Said out loud: what a component could see of a real core and not of this one.
-NOT_FOLLOWED: tuple[Rule, ...] = ()
+NOT_FOLLOWED: tuple[Rule, ...] = (
+    Rule("1.46", "classic", "On Windows a device's os is windows.",
+         reason="the core needs Unix sockets and process groups, so it never runs there"),
+    Rule("2.23", "lite", "A dependent runs only while the unit of its HARD dependency is active.",
+         reason="no systemd is here: both dialects wait for dependencies as classic does"),
+    Rule("2.24", "lite", "A dependent is started after its SOFT dependency.",
+         reason="no systemd is here: it starts at once, as on classic"),
+    Rule("3.04", "lite", "The IPC socket is called gg-ipc.socket.",
+         reason="a component is told the path, so both dialects use classic's name"),
+    Rule("3.05", "classic", "A recipe's file is called by a hash of its component's name.",
+         reason="both dialects use lite's plain names, which a person can read"),
+    Rule("3.09", "both", "docker: names an image, which is pulled.",
+         reason="the core runs no containers and says so"),
+    Rule("3.36", "both", "In a folder that is not complete, only missing files are unpacked.",
+         reason="all of it is unpacked anew, so that a half-written file never stays"),
+    Rule("4.27", "lite", "A script is cut before the placeholder of another component, and run.",
+         reason="such a recipe is refused with the reason before anything is run"),
+    Rule("5.02", "classic", "It may be STATELESS, and at its end UNINSTALLING and UNINSTALLED.",
+         reason="nothing here is STATELESS; the other two stand in the component's log only"),
+    Rule("5.27", "lite", "Between two starts lies a second.",
+         reason="both dialects start again at once, as classic does"),
+    Rule("5.31", "classic", "With 101 the device itself starts again.",
+         reason="it is somebody's workplace: only the core starts again"),
+    Rule("5.45", "classic", "Where neither names a user, such a step is an error.",
+         reason="it runs as the core's own user: nobody needs to make users to try a component"),
+    Rule("5.59", "classic", "AWS_CONTAINER_CREDENTIALS_FULL_URI is where credentials are served.",
+         reason="no component may find the credentials of the person at this machine"),
+    Rule("7.06", "both", "systemResourceLimits bounds a component's processors and memory.",
+         reason="the core makes no control groups, and says so in the component's log"),
+    Rule("7.37", "lite", "Each component has 300 s to report.",
+         reason="in both dialects it has the time of its own steps, as on classic"),
+    Rule("7.40", "lite", "A new version that breaks stays, whatever the policy.",
+         reason="both dialects go back where the policy is ROLLBACK"),
+    Rule("8.59", "both", "The id of a policy is there once on a device.",
+         reason="but once for a service: two with one id are loaded if they are of two services"),
+    Rule("8.61", "classic", "Who has a policy of ipc.lifecycle can pause and resume a component.",
+         reason="that is not served: the core makes no control groups to freeze"),
+    Rule("8.62", "classic", "Who has one of clientdevices.Auth can ask about client devices.",
+         reason="that is not served: only components can connect to the core"),
+)  # fmt: skip
 
 
 def rule(number: str, dialect: Dialect, says: str) -> Callable[[Test], Test]:

@@ -46,6 +46,7 @@ def test_an_object_comes_down_under_its_name(cloud: Cloud, tmp_path: Path) -> No
     path = fetch(cloud, f"s3://{BUCKET}/a/rain model.tar.gz", tmp_path / "new")
     assert (path.name, path.read_bytes()) == ("rain model.tar.gz", content)
     assert path.is_relative_to(tmp_path / "new")
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
     again = fetch(cloud, f"s3://{BUCKET}/a/rain model.tar.gz", tmp_path / "new")
     assert again != path
 

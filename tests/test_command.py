@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -146,3 +147,13 @@ def test_a_terminal_sees_the_steps_and_the_end(proven: Workspace, capfd: Capture
     assert any("RUNNING" in line for line in steps)
     assert "rain → thing/hand-pi on sandbox: SUCCEEDED" in shown
     assert shown.index(steps[0]) < shown.index("SUCCEEDED in")
+
+
+@pytest.mark.real
+def test_a_reader_who_has_enough_gets_no_traceback() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    line = [sys.executable, "-m", "ggml_magic.command", "sandbox", "--help"]
+    ended = subprocess.run(line, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (command.UNREAD, "")

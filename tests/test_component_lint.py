@@ -51,15 +51,15 @@ ZIP = {"Uri": "s3://bucket/a/x.zip"}
         (changed("Colour", to="red"), "key", "recipe.Colour"),
         (changed(*A, 0, "URI", to="s3://b/c"), "key-case", "Manifests[0].Artifacts[0].URI"),
         (changed(*L, "setEnv", to={}), "key-case", "Manifests[0].Lifecycle.setEnv"),
-        (changed(*L, "Run", "script", to="x"), "key-case", "Manifests[0].Lifecycle.Run.script"),
+        (changed(*L, "run", "script", to="x"), "key-case", "Manifests[0].Lifecycle.run.script"),
         (changed(*M, "Platform", to={"os": "linux"}), "runtime", "Manifests[0].Platform"),
-        (changed(*L, "Run", to=None), "lifecycle", "Manifests[0].Lifecycle"),
-        (changed(*L, "Startup", to="x"), "lifecycle", "Manifests[0].Lifecycle"),
-        (changed(*L, "Run", to=""), "script", "Manifests[0].Lifecycle.Run"),
+        (changed(*L, "run", to=None), "lifecycle", "Manifests[0].Lifecycle"),
+        (changed(*L, "startup", to="x"), "lifecycle", "Manifests[0].Lifecycle"),
+        (changed(*L, "run", to=""), "script", "Manifests[0].Lifecycle.run"),
         (
-            changed(*L, "Install", "Timeout", to=0),
+            changed(*L, "install", "Timeout", to=0),
             "timeout",
-            "Manifests[0].Lifecycle.Install.Timeout",
+            "Manifests[0].Lifecycle.install.Timeout",
         ),
         (changed(*A, 0, "Uri", to="https://x/y"), "uri", "Manifests[0].Artifacts[0]"),
         (changed(*A, 0, "Uri", to="s3://my.bucket/y"), "uri", "Manifests[0].Artifacts[0]"),
@@ -75,15 +75,15 @@ ZIP = {"Uri": "s3://bucket/a/x.zip"}
             "Manifests[0].Artifacts[0]",
         ),
         (changed(*A, 0, "Permission", to="ALL"), "permission", "Manifests[0].Artifacts[0]"),
-        (changed(*L, "Run", to="run {work:folder}"), "variable", "Manifests[0] {work:folder}"),
-        (changed(*L, "Run", to="run {config:/a}"), "variable", "Manifests[0] {config:/a}"),
+        (changed(*L, "run", to="run {work:folder}"), "variable", "Manifests[0] {work:folder}"),
+        (changed(*L, "run", to="run {config:/a}"), "variable", "Manifests[0] {config:/a}"),
         (
-            changed(*L, "Run", to="run {configuration:/None}"),
+            changed(*L, "run", to="run {configuration:/None}"),
             "variable",
             "Manifests[0] {configuration:/None}",
         ),
         (
-            changed(*L, "Run", to="run {a.b:work:path}"),
+            changed(*L, "run", to="run {a.b:work:path}"),
             "variable",
             "Manifests[0] {a.b:work:path}",
         ),
@@ -107,7 +107,7 @@ def test_each_broken_rule_is_named_with_its_place(
     ],
 )
 def test_variables_that_point_somewhere_pass(script: str) -> None:
-    assert lint(changed(*L, "Run", to=script)) == ()
+    assert lint(changed(*L, "run", to=script)) == ()
 
 
 def test_what_the_code_calls_must_be_allowed() -> None:
@@ -122,5 +122,5 @@ def test_what_the_code_calls_must_be_allowed() -> None:
 
 def test_a_global_lifecycle_stands_in_for_a_manifests_own() -> None:
     recipe = changed(*L, to=None)
-    recipe["Lifecycle"] = {"Run": {"all": "x"}}
+    recipe["Lifecycle"] = {"run": {"all": "x"}}
     assert lint(recipe) == ()

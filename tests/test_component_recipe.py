@@ -44,8 +44,8 @@ def test_a_recipe_has_greengrasss_own_keys() -> None:
         "Platform": {"os": "linux", "runtime": "*"},
         "Lifecycle": {
             "Setenv": {"A": "b"},
-            "Install": {"Script": "install", "Timeout": 900},
-            "Run": {"Script": "run"},
+            "install": {"Script": "install", "Timeout": 900},
+            "run": {"Script": "run"},
         },
         "Artifacts": [
             {"Uri": "s3://bucket/key.zip", "Unarchive": "ZIP", "Permission": {"Read": "OWNER"}}

@@ -36,7 +36,7 @@ from ggml_magic.sandbox.endpoint import Endpoint
 
 LINUX = {"os": "linux", "architecture": "amd64"}
 LITE = {**LINUX, "runtime": "aws_nucleus_lite"}
-RUNS = {"Lifecycle": {"Run": "true"}}
+RUNS = {"Lifecycle": {"run": "true"}}
 # a manifest that only takes part by its selections
 NEVER = {"Platform": {"os": "never"}}
 
@@ -97,13 +97,17 @@ def test_rule_1_02_words_in_any_case() -> None:
 
 @rule("1.03", "classic", "A key that nobody knows is passed over.")
 def test_rule_1_03_unknown_keys() -> None:
-    assert chosen(Colour="red", Manifests=[{**RUNS, "Colour": 1}]) == {"Run": "true"}
+    assert chosen(Colour="red", Manifests=[{**RUNS, "Colour": 1}]) == {"run": "true"}
 
 
-@rule("1.04", "lite", "Keys and words count in their canonical case only.")
+@rule(
+    "1.04",
+    "lite",
+    "Keys and words count in one case only: a recipe's keys capitalised, its steps in lower case.",
+)
 def test_rule_1_04_lites_exact_case() -> None:
     assert as_lite() == ()
-    assert "Run for run" in as_lite(Lifecycle={"run": "x"})[0]
+    assert "run for Run" in as_lite(Lifecycle={"Run": "x"})[0]
     assert "exact case, ZIP" in as_lite(Artifacts=[{"Uri": "s3://b/k", "Unarchive": "zip"}])[0]
     lower = {key.lower(): value for key, value in written().items()}
     assert any("ComponentName for componentname" in why for why in dialects.refusals(lower, "lite"))
@@ -192,7 +196,7 @@ def test_rule_1_15_no_null_manifest() -> None:
 @rule("1.16", "both", "A manifest may leave out all it can hold: platform, lifecycle, artifacts.")
 def test_rule_1_16_manifest() -> None:
     assert recipe.choose(parsed(Manifests=[{}]), LINUX) == ({}, ())
-    assert chosen(Manifests=[{"Name": "mine", "Selections": ["x"], **RUNS}]) == {"Run": "true"}
+    assert chosen(Manifests=[{"Name": "mine", "Selections": ["x"], **RUNS}]) == {"run": "true"}
 
 
 @rule("1.17", "both", "A platform may name keys that only this device knows.")
@@ -312,14 +316,14 @@ def test_rule_1_29_steps_in_any_case() -> None:
     "1.30", "both", "Steps are bootstrap, install, startup, run, shutdown, uninstall and recover."
 )
 def test_rule_1_30_steps() -> None:
-    names = {"Bootstrap", "Install", "Startup", "Run", "Shutdown", "Uninstall", "Recover"}
+    names = {"bootstrap", "install", "startup", "run", "shutdown", "uninstall", "recover"}
     found = recipe.lifecycle({**dict.fromkeys(names, "x"), "Dance": "x"})
     assert set(found.steps) == {name.lower() for name in names}
 
 
 @rule("1.31", "both", "Beside the steps, Setenv gives all of them variables.")
 def test_rule_1_31_setenv() -> None:
-    found = recipe.lifecycle({"Setenv": {"Rate": 5}, "Run": "x"})
+    found = recipe.lifecycle({"Setenv": {"Rate": 5}, "run": "x"})
     assert (dict(found.setenv), set(found.steps)) == ({"Rate": "5"}, {"run"})
 
 
@@ -330,12 +334,12 @@ def test_rule_1_32_setenv_and_script_as_aws_writes_them() -> None:
 
 
 def step(**keys: Any) -> Step:
-    return recipe.lifecycle({"Run": {"Script": "x", **keys}}).steps["run"]
+    return recipe.lifecycle({"run": {"Script": "x", **keys}}).steps["run"]
 
 
 @rule("1.33", "both", "A step is its script, or the script with how it shall run.")
 def test_rule_1_33_step() -> None:
-    assert recipe.lifecycle({"Run": "x"}).steps["run"] == Step("x")
+    assert recipe.lifecycle({"run": "x"}).steps["run"] == Step("x")
     full = step(Timeout=9, Skipif="onpath y", Setenv={"A": "1"}, RequiresPrivilege=True)
     assert full == Step("x", 9, "onpath y", {"A": "1"}, privileged=True)
 
@@ -359,11 +363,11 @@ def test_rule_1_35_numbers_as_text() -> None:
 @rule("1.36", "both", "The first manifest in their order that fits the device is taken.")
 def test_rule_1_36_first_that_fits() -> None:
     def manifest(name: str, **platform: str) -> dict[str, Any]:
-        return {"Platform": {"runtime": "*", **platform}, "Lifecycle": {"Run": name}}
+        return {"Platform": {"runtime": "*", **platform}, "Lifecycle": {"run": name}}
 
     manifests = [manifest("w", os="windows"), manifest("first", os="linux"), manifest("second")]
     for platform in (LINUX, LITE):
-        assert chosen(platform, Manifests=manifests) == {"Run": "first"}
+        assert chosen(platform, Manifests=manifests) == {"run": "first"}
 
 
 @rule("1.37", "both", "A manifest fits when every entry of its platform does.")
@@ -377,9 +381,9 @@ def test_rule_1_37_every_entry() -> None:
 
 @rule("1.38", "classic", "A manifest without a platform, or with an empty one, fits every device.")
 def test_rule_1_38_no_platform() -> None:
-    manifest = {"Lifecycle": {"Run": "x"}}
+    manifest = {"Lifecycle": {"run": "x"}}
     for each in (manifest, {**manifest, "Platform": {}}):
-        assert chosen({"os": "plan9"}, Manifests=[each]) == {"Run": "x"}
+        assert chosen({"os": "plan9"}, Manifests=[each]) == {"run": "x"}
 
 
 @rule("1.39", "classic", "An entry of null or * fits, even where the device has no such key.")
@@ -507,6 +511,7 @@ def test_rule_1_54_no_manifest_fits(tmp_path: Path) -> None:
         result = await at.deploy({"a": "1.0.0"})
         assert result.detail == "FAILED_NO_STATE_CHANGE"
         assert "no manifest of a 1.0.0 fits os=" in result.cause
+        assert "NO_AVAILABLE_COMPONENT_VERSION" in result.errors
 
     play(tmp_path, scene)
 
@@ -516,63 +521,63 @@ def test_rule_1_54_no_manifest_fits(tmp_path: Path) -> None:
 
 @rule("1.55", "classic", "A manifest's own lifecycle is used whole, and the global one not at all.")
 def test_rule_1_55_own_lifecycle() -> None:
-    own = {"Run": {"all": "not a keyword here"}}
+    own = {"run": {"all": "not a keyword here"}}
     manifest = {"Lifecycle": own, "Selections": ["fast"]}
-    assert chosen(Manifests=[manifest], Lifecycle={"fast": {"Install": "i"}, "Run": "r"}) == own
+    assert chosen(Manifests=[manifest], Lifecycle={"fast": {"install": "i"}, "run": "r"}) == own
 
 
 @rule("1.56", "classic", "Without one, the manifest's selections pick from the global lifecycle.")
 def test_rule_1_56_global_lifecycle() -> None:
-    lifecycle = {"fast": {"Run": "f"}, "all": {"Run": "a"}}
+    lifecycle = {"fast": {"run": "f"}, "all": {"run": "a"}}
     for own in ({}, {"Lifecycle": {}}, {"Lifecycle": None}):
         manifest = {"Selections": ["fast"], **own}
-        assert chosen(Manifests=[manifest], Lifecycle=lifecycle) == {"Run": "f"}
+        assert chosen(Manifests=[manifest], Lifecycle=lifecycle) == {"run": "f"}
 
 
 @rule("1.57", "classic", "Keywords are the selections of all manifests, and the word all.")
 def test_rule_1_57_keywords() -> None:
     manifests = [{**NEVER, "Selections": ["slow"]}, {"Selections": ["fast"]}]
-    lifecycle = {"Run": {"slow": "s"}, "Install": {"all": "i"}}
+    lifecycle = {"run": {"slow": "s"}, "install": {"all": "i"}}
     # slow is a keyword of another manifest, so this one has no Run
-    assert chosen(Manifests=manifests, Lifecycle=lifecycle) == {"Install": "i"}
+    assert chosen(Manifests=manifests, Lifecycle=lifecycle) == {"install": "i"}
     # without that manifest it is a key as any other
     found = chosen(Manifests=manifests[1:], Lifecycle=lifecycle)
-    assert found == {"Run": {"slow": "s"}, "Install": "i"}
+    assert found == {"run": {"slow": "s"}, "install": "i"}
 
 
 @rule("1.58", "classic", "Where keywords stand, the first of the manifest's selections is taken.")
 def test_rule_1_58_first_selection() -> None:
-    lifecycle = {"fast": {"Run": "f"}, "slow": {"Run": "s"}, "all": {"Run": "a"}}
+    lifecycle = {"fast": {"run": "f"}, "slow": {"run": "s"}, "all": {"run": "a"}}
     for selections, taken in ((["slow", "fast"], "s"), (["none", "fast", "slow"], "f")):
-        assert chosen(Manifests=[{"Selections": selections}], Lifecycle=lifecycle) == {"Run": taken}
+        assert chosen(Manifests=[{"Selections": selections}], Lifecycle=lifecycle) == {"run": taken}
 
 
 @rule("1.59", "classic", "Where none of its selections stands, the key all is taken.")
 def test_rule_1_59_all() -> None:
-    lifecycle = {"fast": {"Run": "f"}, "all": {"Run": "a"}}
+    lifecycle = {"fast": {"run": "f"}, "all": {"run": "a"}}
     for manifest in ({"Selections": ["slow"]}, {}):
         manifests = [{**NEVER, "Selections": ["fast"]}, manifest]
-        assert chosen(Manifests=manifests, Lifecycle=lifecycle) == {"Run": "a"}
+        assert chosen(Manifests=manifests, Lifecycle=lifecycle) == {"run": "a"}
 
 
 @rule("1.60", "classic", "Where the key all is missing too, nothing of that part remains.")
 def test_rule_1_60_dropped() -> None:
     manifests = [{**NEVER, "Selections": ["fast"]}, {}]
-    lifecycle = {"Run": {"fast": "f"}, "Install": "i"}
-    assert chosen(Manifests=manifests, Lifecycle=lifecycle) == {"Install": "i"}
+    lifecycle = {"run": {"fast": "f"}, "install": "i"}
+    assert chosen(Manifests=manifests, Lifecycle=lifecycle) == {"install": "i"}
 
 
 @rule("1.61", "classic", "What stands beside a keyword without being one is ignored.")
 def test_rule_1_61_siblings() -> None:
-    lifecycle = {"all": {"Run": "a"}, "Install": "beside"}
-    assert chosen(Manifests=[{}], Lifecycle=lifecycle) == {"Run": "a"}
+    lifecycle = {"all": {"run": "a"}, "install": "beside"}
+    assert chosen(Manifests=[{}], Lifecycle=lifecycle) == {"run": "a"}
 
 
 @rule("1.62", "classic", "Selections pick at the top, below the steps and inside what they picked.")
 def test_rule_1_62_at_any_level() -> None:
-    steps = {"Run": {"Script": {"fast": "f", "all": "a"}}, "Install": {"all": "i"}}
+    steps = {"run": {"Script": {"fast": "f", "all": "a"}}, "install": {"all": "i"}}
     found = chosen(Manifests=[{"Selections": ["fast"]}], Lifecycle={"fast": steps})
-    assert found == {"Run": {"Script": "f"}, "Install": "i"}
+    assert found == {"run": {"Script": "f"}, "install": "i"}
 
 
 @rule("1.63", "classic", "An empty lifecycle is a good one: the component is finished at once.")

@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 from rules import rule
 
-from ggml_magic.core import artifacts, packages, recipe, socketpath
+from ggml_magic.core import artifacts, nucleus, packages, recipe, socketpath
 from ggml_magic.core.artifacts import ArtifactError, Wishes
 from ggml_magic.core.cloud import Cloud
 from ggml_magic.core.disk import Layout
@@ -34,6 +34,7 @@ from ggml_magic.core.lifecycle import Service
 from ggml_magic.core.logs import Log
 from ggml_magic.core.packages import STORE_BYTES, Room
 from ggml_magic.core.recipe import Artifact, Lifecycle
+from tests.deploying import SUCCESSFUL, Scene, play
 
 NAME, VERSION = "com.example.A", "1.0.0"
 ARN = f"arn:aws:greengrass:eu-west-1:123456789012:components:{NAME}:versions:{VERSION}"
@@ -279,6 +280,21 @@ def test_rule_3_18_algorithm_supposed(device: Device) -> None:
     device.refuses(chosen(LITE, Digest=digest(b"other")), "digest differs")
 
 
+@pytest.mark.real
+@rule("3.19", "lite", "That its algorithm was supposed is told by a warning.")
+def test_rule_3_19_warning(tmp_path: Path) -> None:
+    async def scene(at: Scene) -> None:
+        nucleus.dialect(at.layout, "lite")
+        at.cloud.add("a", "1.0.0", {"Run": "true"}, artifacts={"m.bin": b"model"})
+        manifest = at.cloud.recipes["a"]["1.0.0"]["Manifests"][0]
+        manifest["Platform"]["runtime"] = "*"
+        del manifest["Artifacts"][0]["Algorithm"]
+        assert await at.deploy({"a": "1.0.0"}) == SUCCESSFUL
+        assert "supposes that its digest is of SHA-256" in at.log.path.read_text()
+
+    play(tmp_path, scene)
+
+
 # How much room they may take
 
 
@@ -428,11 +444,13 @@ def test_rule_3_33_outside(device: Device) -> None:
     assert not [path for path in device.layout.root.rglob("out") if path.is_file()]
 
 
-@rule("3.34", "both", "What was unpacked of such an archive is deleted.")
+@rule("3.34", "both", "Of an archive that fails, what was unpacked is deleted.")
 def test_rule_3_34_undone(device: Device) -> None:
     content = zipped(good=b"1", _up__out=b"x", later=b"2")
-    device.refuses(device.published("a.zip", content, unarchive="ZIP"), "leaves its folder")
-    assert files(device.layout.unarchived) == set()
+    broken = zipped(good=b"1", later=b"22222").replace(b"22222", b"33333")
+    for each, why in ((content, "leaves its folder"), (broken, "cannot be unpacked")):
+        device.refuses(device.published("a.zip", each, unarchive="ZIP"), why)
+        assert files(device.layout.unarchived) == set()
 
 
 @rule("3.35", "both", "An unpacked file that is there in its size is not written again.")
@@ -444,7 +462,7 @@ def test_rule_3_35_not_written_again(device: Device) -> None:
     file.write_bytes(b"54321")
     device.prepare(wanted)
     assert file.read_bytes() == b"54321"
-    file.write_bytes(b"shorter"[:3])
+    file.write_bytes(b"543")
     device.prepare(wanted)
     assert file.read_bytes() == b"12345"
 

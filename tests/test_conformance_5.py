@@ -242,7 +242,7 @@ def test_rule_5_16_times() -> None:
 @rule("5.17", "classic", "A run script has no limit; one that is given makes it ERRORED when over.")
 @on_device
 async def test_rule_5_17_time_of_run(at: Device) -> None:
-    assert recipe.lifecycle({"Run": ON}).steps["run"].timeout is None
+    assert recipe.lifecycle({"run": ON}).steps["run"].timeout is None
     await at.begin(Run={"Script": ON, "Timeout": "0.1"})
     assert (await at.until("ERRORED")).endswith("RUNNING ERRORED")
 
@@ -250,9 +250,9 @@ async def test_rule_5_17_time_of_run(at: Device) -> None:
 @rule("5.18", "classic", "A step that is late is an error whose status code ends in _TIMEOUT.")
 @on_device
 async def test_rule_5_18_too_late(at: Device) -> None:
-    for step in ("Install", "Startup", "Run"):
+    for step in ("install", "startup", "run"):
         await at.begin(step, **{step: {"Script": ON, "Timeout": 0.1}})
-    for step in ("Install", "Startup", "Run"):
+    for step in ("install", "startup", "run"):
         await at.until("ERRORED", step)
     assert at.codes == {"INSTALL_TIMEOUT", "STARTUP_TIMEOUT", "RUN_TIMEOUT"}
 
@@ -285,9 +285,9 @@ async def test_rule_5_21_starts_again(at: Device) -> None:
 @rule("5.22", "classic", "The third error in a row in NEW, STARTING or RUNNING makes it BROKEN.")
 @on_device
 async def test_rule_5_22_broken(at: Device) -> None:
-    for step in ("Install", "Startup", "Run"):
+    for step in ("install", "startup", "run"):
         await at.begin(step, **{step: "exit 1"})
-    for step in ("Install", "Startup", "Run"):
+    for step in ("install", "startup", "run"):
         assert (await at.until("BROKEN", step)).split().count("ERRORED") == 3
 
 
@@ -332,7 +332,7 @@ async def test_rule_5_25_the_end_of_broken(at: Device) -> None:
 @on_cloud
 async def test_rule_5_26_lite_counts_to_three(at: Scene) -> None:
     nucleus.dialect(at.layout, "lite")
-    at.cloud.add("a", "1.0.0", {"Run": "echo >> ran; exit 1"})
+    at.cloud.add("a", "1.0.0", {"run": "echo >> ran; exit 1"})
     at.cloud.recipes["a"]["1.0.0"]["Manifests"][0]["Platform"] = {"runtime": "*"}
     result = await at.deploy({"a": "1.0.0"}, failureHandlingPolicy="DO_NOTHING")
     assert result.status == "FAILED"
@@ -343,13 +343,11 @@ async def test_rule_5_26_lite_counts_to_three(at: Scene) -> None:
 # Bootstrap, and what a change means
 
 
-@rule(
-    "5.28", "classic", "bootstrap runs within a deployment: for a new component, version or step."
-)
+@rule("5.28", "classic", "A deployment runs bootstrap for a new component, version or step.")
 @on_cloud
 async def test_rule_5_28_bootstrap_when(at: Scene) -> None:
-    at.cloud.add("a", "1.0.0", {"Bootstrap": "echo {configuration:/x} >> ran"}, defaults={"x": 1})
-    at.cloud.add("a", "1.1.0", {"Bootstrap": "echo {configuration:/x} >> ran"})
+    at.cloud.add("a", "1.0.0", {"bootstrap": "echo {configuration:/x} >> ran"}, defaults={"x": 1})
+    at.cloud.add("a", "1.1.0", {"bootstrap": "echo {configuration:/x} >> ran"})
     other_step = {"version": "1.0.0", "configurationUpdate": {"merge": {"x": 2}}}
     ran = at.layout.work("a") / "ran"
     for wanted, lines in (("1.0.0", "1"), ("1.0.0", "1"), (other_step, "1 2"), ("1.1.0", "1 2 2")):
@@ -360,7 +358,7 @@ async def test_rule_5_28_bootstrap_when(at: Scene) -> None:
 @rule("5.29", "classic", "bootstrap that ends with 0 lets the deployment go on.")
 @on_cloud
 async def test_rule_5_29_bootstrap_ends_well(at: Scene) -> None:
-    at.cloud.add("a", "1.0.0", {"Bootstrap": "exit 0", "Run": ON})
+    at.cloud.add("a", "1.0.0", {"bootstrap": "exit 0", "run": ON})
     assert await at.deploy({"a": "1.0.0"}) == SUCCESSFUL
     assert at.running() == {"a": "1.0.0 RUNNING"}
     assert at.restarts == []
@@ -369,9 +367,10 @@ async def test_rule_5_29_bootstrap_ends_well(at: Scene) -> None:
 @rule("5.30", "classic", "With 100 the nucleus starts again, and then the deployment goes on.")
 @on_cloud
 async def test_rule_5_30_bootstrap_restarts(at: Scene) -> None:
-    at.cloud.add("a", "1.0.0", {"Bootstrap": "echo >> ran; exit 100", "Run": ON})
+    at.cloud.add("a", "1.0.0", {"bootstrap": "echo >> ran; exit 100", "run": ON})
     deployment = asyncio.create_task(at.deployer.deploy(at.document({"a": "1.0.0"})))
     while not at.restarts:
+        assert not deployment.done()
         await asyncio.sleep(0.005)
     deployment.cancel()
     await asyncio.wait([deployment])
@@ -385,14 +384,14 @@ async def test_rule_5_30_bootstrap_restarts(at: Scene) -> None:
 @rule("5.32", "classic", "With any other code the deployment fails.")
 @on_cloud
 async def test_rule_5_32_bootstrap_fails(at: Scene) -> None:
-    at.cloud.add("a", "1.0.0", {"Bootstrap": "exit 7", "Run": ON})
+    at.cloud.add("a", "1.0.0", {"bootstrap": "exit 7", "run": ON})
     result = await at.deploy({"a": "1.0.0"})
     assert result.status == "FAILED"
     assert "bootstrap failed with exit code 7" in result.cause
     assert at.running() == {}
 
 
-STEPS = {"Install": "echo >> installed", "Startup": "echo >> started"}
+STEPS = {"install": "echo >> installed", "startup": "echo >> started"}
 
 
 async def counted(at: Device, before: Service, after: Service) -> tuple[int, int]:
@@ -410,7 +409,7 @@ async def counted(at: Device, before: Service, after: Service) -> tuple[int, int
 @on_device
 async def test_rule_5_33_installed_again(at: Device) -> None:
     afters = {
-        "script": service("script", **{**STEPS, "Install": "echo >> installed #"}),
+        "script": service("script", **{**STEPS, "install": "echo >> installed #"}),
         "version": service("version", "1.0.1", **STEPS),
         "user": service("user", user="root", **STEPS),
     }
@@ -422,7 +421,7 @@ async def test_rule_5_33_installed_again(at: Device) -> None:
 @on_device
 async def test_rule_5_34_started_again(at: Device) -> None:
     afters = {
-        "script": service("script", **{**STEPS, "Startup": "echo >> started #"}),
+        "script": service("script", **{**STEPS, "startup": "echo >> started #"}),
         "setenv": service("setenv", **STEPS, Setenv={"X": "1"}),
         "nothing": service("nothing", **STEPS),
     }
@@ -437,7 +436,7 @@ UPDATE = {"version": "1.0.0", "configurationUpdate": {"merge": {"x": 2}}}
 @on_cloud
 async def test_rule_5_35_configuration_alone(at: Scene) -> None:
     at.cloud.add("quiet", "1.0.0", STAYS, defaults={"x": 1})
-    at.cloud.add("loud", "1.0.0", {"Run": "exec sleep 60{configuration:/x}"}, defaults={"x": 1})
+    at.cloud.add("loud", "1.0.0", {"run": "exec sleep 60{configuration:/x}"}, defaults={"x": 1})
     await at.deploy({"quiet": "1.0.0", "loud": "1.0.0"})
     before = dict(at.engine.supervisors)
     assert await at.deploy({"quiet": UPDATE, "loud": UPDATE}) == SUCCESSFUL
@@ -544,8 +543,18 @@ def test_rule_5_42_privilege(passable: Path) -> None:
     )
 
 
+@rule("5.43", "classic", "Any other step runs as the posixUser of the nucleus's runWithDefault.")
+@on_cloud
+async def test_rule_5_43_run_with_default(at: Scene) -> None:
+    at.cloud.add("a", "1.0.0", STAYS)
+    default = {"version": "2.18.0", "configurationUpdate": {
+        "merge": {"runWithDefault": {"posixUser": "root"}}}}  # fmt: skip
+    await at.deploy({"aws.greengrass.Nucleus": default, "a": "1.0.0"})
+    assert at.engine.supervisors["a"].service.user == "root"
+
+
 @AS_ROOT
-@rule("5.44", "classic", "Any other step runs as the user of the component's runWith.")
+@rule("5.44", "classic", "A runWith of the component itself comes before that.")
 def test_rule_5_44_run_with(passable: Path) -> None:
     assert users_of(passable, Install="id -un > who") == "nobody"
 

@@ -32,7 +32,7 @@ from ggml_magic.core.platforms import device_platform
 from ggml_magic.sandbox import endpoint as ep
 
 pytestmark = pytest.mark.real
-STARTING = {"Startup": "exec sleep 600"}
+STARTING = {"startup": "exec sleep 600"}
 
 
 def update(version: str = "1.0.0", *reset: str, **merge: Any) -> dict[str, Any]:
@@ -51,9 +51,7 @@ async def test_rule_7_01_identifier(at: Scene) -> None:
     assert told == ["d1"]
 
 
-@rule(
-    "7.02", "both", "configurationArn names its target, a thing or a thing group, and a revision."
-)
+@rule("7.02", "both", "configurationArn names a thing or a thing group, and a revision.")
 @pytest.mark.parametrize("target", ["thing/pi", "thinggroup/garden"])
 def test_rule_7_02_target(target: str) -> None:
     arn = ARN.format(group=target, revision=7)
@@ -135,11 +133,7 @@ def asked(at: Scene, *answers: int) -> Ear:
     return Ear(answer)
 
 
-@rule(
-    "7.09",
-    "classic",
-    "componentUpdatePolicy: components are notified, for 60 s, or that is skipped.",
-)
+@rule("7.09", "classic", "componentUpdatePolicy: components are asked, for 60 s, or they are not.")
 @on_cloud
 async def test_rule_7_09_update_policy(at: Scene) -> None:
     assert orders.parse(at.document({})).notify_seconds == 60
@@ -176,11 +170,7 @@ async def test_rule_7_11_capabilities(at: Scene) -> None:
     assert (unknown.detail, "FLYING" in unknown.cause) == ("FAILED_NO_STATE_CHANGE", True)
 
 
-@rule(
-    "7.12",
-    "both",
-    "What CreateDeployment takes as a string to merge reaches the device as an object.",
-)
+@rule("7.12", "both", "The string that CreateDeployment takes to merge is an object here.")
 def test_rule_7_12_merge_is_an_object(aws: Connect, endpoint: ep.Endpoint) -> None:
     name, device, jobs = component(aws), core(endpoint), aws("iot-jobs-data")
     deploy(aws, thing_arn(device), name, configurationUpdate={"merge": '{"Interval": 2}'})
@@ -252,11 +242,7 @@ async def test_rule_7_16_local_group(at: Scene) -> None:
     assert set(at.running()) == {"a", "b"}
 
 
-@rule(
-    "7.17",
-    "both",
-    "They are increments: what is there stays, less what is removed, plus what is added.",
-)
+@rule("7.17", "both", "They are increments: what is there stays, but what they remove.")
 @on_cloud
 async def test_rule_7_17_local_increments(at: Scene) -> None:
     three(at)
@@ -289,14 +275,10 @@ async def test_rule_7_19_older_is_rejected(at: Scene) -> None:
 # The order of things
 
 
-@rule(
-    "7.20",
-    "classic",
-    "Resolve, download, ask, validate, and only then change; each after the other.",
-)
+@rule("7.20", "classic", "First resolve, then download, ask, validate, and only then change.")
 @on_cloud
 async def test_rule_7_20_order(at: Scene) -> None:
-    at.cloud.add("a", "1.0.0", {"Install": "echo {configuration:/x} >> x", **STAYS})
+    at.cloud.add("a", "1.0.0", {"install": "echo {configuration:/x} >> x", **STAYS})
     await at.deploy({"a": update(x=1)})
     order: list[str] = []
     x = at.layout.work("a") / "x"
@@ -381,7 +363,7 @@ async def test_rule_7_24_new_is_started(at: Scene) -> None:
 @rule("7.25", "classic", "What was BROKEN is installed again, even when nothing of it changed.")
 @on_cloud
 async def test_rule_7_25_broken_again(at: Scene) -> None:
-    at.cloud.add("a", "1.0.0", {"Install": "test -e fixed", **STAYS})
+    at.cloud.add("a", "1.0.0", {"install": "test -e fixed", **STAYS})
     await at.deploy({"a": "1.0.0"}, failureHandlingPolicy="DO_NOTHING")
     assert at.running() == {"a": "1.0.0 BROKEN"}
     (at.layout.work("a") / "fixed").touch()
@@ -392,7 +374,7 @@ async def test_rule_7_25_broken_again(at: Scene) -> None:
 @on_cloud
 async def test_rule_7_26_waits(at: Scene) -> None:
     at.cloud.add("a", "1.0.0", STARTING)
-    at.cloud.add("b", "1.0.0", {"Install": "true"})
+    at.cloud.add("b", "1.0.0", {"install": "true"})
     deployment = asyncio.create_task(at.deploy({"a": "1.0.0", "b": "1.0.0"}))
     pulse = at.engine.pulse
     assert await pulse.until(lambda: at.running().get("a") == "1.0.0 STARTING", SOON)
@@ -407,9 +389,9 @@ async def test_rule_7_26_waits(at: Scene) -> None:
 @on_cloud
 async def test_rule_7_27_obsolete_at_last(at: Scene) -> None:
     said = "echo {} >> {{kernel:rootPath}}/order"
-    goes = {"Shutdown": said.format("shutdown"), "Uninstall": said.format("uninstall")}
-    at.cloud.add("old", "1.0.0", {"Startup": "true", **goes})
-    at.cloud.add("new", "1.0.0", {"Startup": said.format("new")})
+    goes = {"shutdown": said.format("shutdown"), "uninstall": said.format("uninstall")}
+    at.cloud.add("old", "1.0.0", {"startup": "true", **goes})
+    at.cloud.add("new", "1.0.0", {"startup": said.format("new")})
     await at.deploy({"old": "1.0.0"})
     await at.deploy({"new": "1.0.0"})
     assert (at.layout.root / "order").read_text().split() == ["new", "shutdown", "uninstall"]
@@ -467,8 +449,8 @@ async def test_rule_7_32_rolled_back(at: Scene) -> None:
 @rule("7.33", "classic", "FAILED_UNABLE_TO_ROLLBACK: it failed, and so did the way back.")
 @on_cloud
 async def test_rule_7_33_unable(at: Scene) -> None:
-    at.cloud.add("a", "1.0.0", {"Startup": "test ! -e spoilt"})
-    at.cloud.add("a", "1.1.0", {"Startup": "touch spoilt; exit 1"})
+    at.cloud.add("a", "1.0.0", {"startup": "test ! -e spoilt"})
+    at.cloud.add("a", "1.1.0", {"startup": "touch spoilt; exit 1"})
     await at.deploy({"a": "1.0.0"})
     assert (await at.deploy({"a": "1.1.0"})).detail == "FAILED_UNABLE_TO_ROLLBACK"
 
@@ -511,13 +493,11 @@ def test_rule_7_35_in_progress(aws: Connect, endpoint: ep.Endpoint) -> None:
     assert effective(aws, device)[0]["coreDeviceExecutionStatus"] == "IN_PROGRESS"
 
 
-@rule(
-    "7.36", "classic", "The way back: the configuration as it was, what came goes, what went comes."
-)
+@rule("7.36", "classic", "The way back: configurations as they were, what came goes again.")
 @on_cloud
 async def test_rule_7_36_the_way_back(at: Scene) -> None:
     three(at)
-    at.cloud.add("bad", "1.0.0", {**BREAKS, "Uninstall": "touch {kernel:rootPath}/uninstalled"})
+    at.cloud.add("bad", "1.0.0", {**BREAKS, "uninstall": "touch {kernel:rootPath}/uninstalled"})
     await at.deploy({"a": update(x=1), "b": "1.0.0"})
     before = at.held.contents.dump()
     await at.deploy({"a": update(x=2), "c": "1.0.0", "bad": "1.0.0"})
@@ -538,8 +518,8 @@ def portable(at: Scene, name: str, lifecycle: Mapping[str, Any]) -> None:
 @rule("7.38", "lite", "A component with neither run nor startup makes its deployment fail.")
 @on_cloud
 async def test_rule_7_38_lite_needs_a_report(at: Scene) -> None:
-    portable(at, "a", {"Install": "true"})
-    portable(at, "b", {"Run": "true"})
+    portable(at, "a", {"install": "true"})
+    portable(at, "b", {"run": "true"})
     result = await at.deploy({"a": "1.0.0"})
     assert (result.status, "never hears that it is done" in result.cause) == ("FAILED", True)
     assert await at.deploy({"b": "1.0.0"}) == SUCCESSFUL
@@ -560,7 +540,7 @@ async def test_rule_7_39_lite_needs_a_phase(at: Scene) -> None:
 @rule("7.41", "both", "A removed component's processes are ended.")
 @on_cloud
 async def test_rule_7_41_processes_end(at: Scene) -> None:
-    at.cloud.add("a", "1.0.0", {"Startup": "sleep 600 & echo $! > pid"})
+    at.cloud.add("a", "1.0.0", {"startup": "sleep 600 & echo $! > pid"})
     await at.deploy({"a": "1.0.0"})
     pid = (at.layout.work("a") / "pid").read_text().strip()
     assert alive(pid)
@@ -592,7 +572,7 @@ async def test_rule_7_43_artifacts_go(at: Scene) -> None:
 @rule("7.44", "lite", "Its work folder stays.")
 @on_cloud
 async def test_rule_7_44_work_stays(at: Scene) -> None:
-    portable(at, "a", {"Startup": "echo mine > file"})
+    portable(at, "a", {"startup": "echo mine > file"})
     assert await at.deploy({"a": "1.0.0"}) == SUCCESSFUL
     await at.deploy({})
     assert (at.layout.work("a") / "file").read_text() == "mine\n"

@@ -85,6 +85,14 @@ def test_an_archive_is_downloaded_and_unpacked_under_its_stem(layout: Layout) ->
     assert (folder / "sub" / "x").read_text() == "deep"
 
 
+def test_folders_of_a_component_are_closed_to_others_of_this_machine(layout: Layout) -> None:
+    content = archive(main="run")
+    prepare(layout, Store(**{"a.zip": content}), artifact(content))
+    for root in (layout.artifacts, layout.unarchived):
+        for folder in (root / NAME, root / NAME / VERSION):
+            assert folder.stat().st_mode & 0o777 == 0o700
+
+
 def test_without_unarchive_there_is_only_the_file(layout: Layout) -> None:
     prepare(layout, Store(m=b"model"), artifact(b"model", "m", "NONE"))
     assert files(layout.artifacts) == {f"{NAME}/{VERSION}/m"}

@@ -290,3 +290,21 @@ def test_who_admits_a_download_may_refuse_it_before_anything_is_written(
     with pytest.raises(CloudError, match="7 bytes"):
         asyncio.run(cloud.download(A_B_C, tmp_path / "c", admit))
     assert not (tmp_path / "c").exists()
+
+
+def test_the_groups_of_the_device_are_asked_for(sandbox: Sandbox, cloud: Cloud) -> None:
+    sandbox.will({"thingGroups": [{"thingGroupName": "a"}, {"thingGroupName": "b:c"}]})
+    assert asyncio.run(cloud.groups()) == {"a", "b:c"}
+    assert sandbox.asked[0]["path"] == "/_ggml/things/weather%3Api/groups"
+    sandbox.will({"thingGroups": []})
+    assert asyncio.run(cloud.groups()) == frozenset()
+
+
+def test_a_cloud_that_does_not_know_the_groups_says_nothing_of_them(
+    sandbox: Sandbox, cloud: Cloud
+) -> None:
+    for document, status in (({}, 404), ({}, 503), ({}, 200), ({"thingGroups": [1]}, 200)):
+        sandbox.will(document, status)
+        assert asyncio.run(cloud.groups()) is None
+    sandbox.stop()
+    assert asyncio.run(cloud.groups()) is None

@@ -258,3 +258,76 @@ def test_lists_are_leaves(old: list[Any], new: list[Any]) -> None:
 def test_a_pointer_escapes_slashes_and_tildes(keys: list[str]) -> None:
     text = "".join("/" + key.replace("~", "~0").replace("/", "~1") for key in keys)
     assert config.pointer(text) == tuple(keys)
+
+
+def written(*writes: tuple[dict[str, Any], int]) -> Tree:
+    made = Tree()
+    for value, timestamp in writes:
+        made.merge((), value, timestamp)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("planned", "since", "found"),
+    [
+        ({"y": 5}, {"new": 1}, {"x": 0, "deep": {"a": 0, "b": 0}, "y": 5, "new": 1}),
+        ({"deep": {"a": 5}}, {"deep": {"b": 1}}, {"x": 0, "deep": {"a": 5, "b": 1}}),
+        # both changed the same: the later counts
+        ({"x": 5}, {"x": 1}, {"x": 1, "deep": {"a": 0, "b": 0}}),
+        # what was a map is a value, and the other way round
+        ({"x": 5}, {"deep": [1]}, {"x": 5, "deep": [1]}),
+        ({"y": 5}, {"x": {}}, {"x": {}, "deep": {"a": 0, "b": 0}, "y": 5}),
+        ({"deep": 5}, {"deep": {"b": 1}}, {"x": 0, "deep": {"b": 1}}),
+        ({"X": 5}, {}, {"x": 5, "deep": {"a": 0, "b": 0}}),
+    ],
+)
+def test_what_was_written_since_the_plan_is_caught_up(
+    planned: dict[str, Any], since: dict[str, Any], found: dict[str, Any]
+) -> None:
+    start = ({"x": 0, "deep": {"a": 0, "b": 0}}, 1)
+    before, held = written(start), written(start, (since, 20))
+    assert config.caught_up(before, held, written(start, (planned, 10))).read(()) == found
+
+
+def test_an_older_write_does_not_undo_the_plan_and_a_reset_stays() -> None:
+    start = ({"x": 0, "y": 0, "z": 0}, 1)
+    before, held = written(start), written(start, ({"x": 1}, 5), ({"z": 1}, 20))
+    wanted = written(start, ({"x": 2}, 10))
+    wanted.reset("/y")
+    wanted.reset("/z")
+    caught = config.caught_up(before, held, wanted)
+    assert caught.read(()) == {"x": 2, "z": 1}
+    assert wanted.read(()) == {"x": 2}
+
+
+@settings(deadline=None)
+@given(MAPS, MAPS, MAPS)
+def test_what_is_caught_up_stays_so(
+    start: dict[str, Any], since: dict[str, Any], planned: dict[str, Any]
+) -> None:
+    before, held = written((start, 1)), written((start, 1), (since, 4))
+    wanted = written((start, 1), (planned, 3))
+    caught = config.caught_up(before, held, wanted)
+    # a core that died in between does it again
+    assert config.caught_up(before, held, caught).dump() == caught.dump()
+    assert config.caught_up(held, held, caught).dump() == caught.dump()
+    assert config.caught_up(before, before, wanted).dump() == wanted.dump()
+
+
+# Maps in which a key that holds a map never holds anything else.
+SHAPED = st.fixed_dictionaries(
+    {}, optional={"a": LEAVES, "b": LEAVES, "deep": st.dictionaries(KEYS, LEAVES, min_size=1)}
+)
+
+
+@settings(deadline=None)
+@given(SHAPED, SHAPED, SHAPED, SHAPED)
+def test_to_catch_up_in_two_parts_is_the_same(
+    start: dict[str, Any], first: dict[str, Any], second: dict[str, Any], planned: dict[str, Any]
+) -> None:
+    before, wanted = written((start, 1)), written((start, 1), (planned, 3))
+    half, whole = (written((start, 1), (first, 4), *each) for each in ((), ((second, 5),)))
+    caught = config.caught_up(before, whole, wanted)
+    once = config.caught_up(before, half, wanted)
+    assert config.caught_up(before, whole, once).read(()) == caught.read(())
+    assert config.caught_up(half, whole, once).read(()) == caught.read(())

@@ -111,6 +111,21 @@ def test_what_is_no_recipe_is_refused(text: str, why: str) -> None:
         decode(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("a: 1\nb: [\n", "line 3, column 1: expected the node content, but found the end"),
+        ("a: 1\n b: 2\n", "line 2, column 3: mapping values are not allowed here"),
+        ("a: 1\nb: x\x01", "line 2, column 5: a character that YAML does not have, U+0001"),
+        ("a: !!binary aGk=", "tag:yaml.org,2002:binary is not JSON"),
+    ],
+)
+def test_what_yaml_s_parser_says_is_one_sentence_with_the_place(text: str, why: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        decode(text)
+    assert str(caught.value) == f"the recipe is neither JSON nor YAML: {why}"
+
+
 def test_bytes_that_are_no_text_are_refused() -> None:
     with pytest.raises(RecipeError, match="UTF-8"):
         decode(b"\xff\xfe{}")

@@ -11,17 +11,30 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from conforming import Ear, call
 from deploying import BREAKS, SOON, STAYS, SUCCESSFUL, Cloud, Scene, play
+from sandboxes import (
+    REGION,
+    Connect,
+    component,
+    core,
+    shared_aws,  # noqa: F401  # pytest finds fixtures by their names
+    shared_endpoint,  # noqa: F401  # pytest finds fixtures by their names
+    unique,
+)
 
-from ggml_magic.core import journal
+from ggml_magic.core import journal, nucleus
+from ggml_magic.core.cloud import Cloud as RealCloud
 from ggml_magic.core.cloud import Execution
 from ggml_magic.core.disk import write_json
 from ggml_magic.core.inventory import Contents
 from ggml_magic.core.jobs import Jobs
 from ggml_magic.core.journal import Journal
+from ggml_magic.core.operations.configuration import Configuration
 from ggml_magic.core.orders import LOCAL_DEPLOYMENTS, Document, Wanted
 from ggml_magic.core.worker import Worker
 from ggml_magic.errors import UnreachableError
+from ggml_magic.sandbox.endpoint import Endpoint
 
 pytestmark = pytest.mark.real
 YEAR_SECONDS = 365 * 24 * 3600
@@ -202,6 +215,116 @@ def test_what_cannot_be_done_changes_nothing(
         assert why in result.cause
         assert at.held.contents.dump() == before
         assert at.engine.supervisors == supervisors
+
+    play(tmp_path, scene)
+
+
+def test_what_a_deployment_loaded_that_cannot_be_goes(tmp_path: Path) -> None:
+    async def scene(at: Scene) -> None:
+        for name in ("a", "fine", "changed"):
+            at.cloud.add(name, "1.0.0", STAYS, artifacts={"f": name.encode()})
+        at.cloud.objects["changed/1.0.0/f"] = b"something else"
+        await at.deploy({"a": "1.0.0"})
+        result = await at.deploy({"fine": "1.0.0", "changed": "1.0.0"})
+        assert "its digest differs" in result.cause
+        assert [path.name for path in at.layout.recipes.iterdir()] == ["a-1.0.0.json"]
+        assert [path.name for path in at.layout.artifacts.iterdir()] == ["a"]
+
+    play(tmp_path, scene)
+
+
+WRITTEN_LATE = 10**12
+
+
+def test_what_a_component_writes_while_it_defers_the_update_stays(tmp_path: Path) -> None:
+    async def scene(at: Scene) -> None:
+        at.cloud.add("a", "1.0.0", STAYS, defaults={"x": 0})
+        await at.deploy({"a": "1.0.0"})
+        configuration, answers = Configuration(at.held), [1, 0]
+
+        async def writes(event: Any) -> None:
+            if "preUpdateEvent" in event:
+                value, name = {f"own{len(answers)}": 1}, event["preUpdateEvent"]["deploymentId"]
+                await call(
+                    configuration.update_configuration, "a",
+                    keyPath=[], timestamp=WRITTEN_LATE, valueToMerge=value,
+                )  # fmt: skip
+                again = answers.pop(0)
+                await call(at.updates.defer, "a", deploymentId=name, recheckAfterMs=again)
+
+        await Ear(writes).subscribe(at.updates.subscribe_to_updates, "a")
+        update = {"configurationUpdate": {"merge": {"x": 1}}}
+        assert await at.deploy({"a": {"version": "1.0.0", **update}}) == SUCCESSFUL
+        assert at.configuration("a") == {"x": 1, "own2": 1, "own1": 1}
+
+    play(tmp_path, scene)
+
+
+@pytest.mark.parametrize("code", [0, 100, 3])
+def test_what_a_component_writes_while_bootstrap_steps_run_stays(tmp_path: Path, code: int) -> None:
+    async def scene(at: Scene) -> None:
+        script = f"touch begun; while [ ! -e go ]; do sleep 0.005; done; exit {code}"
+        at.cloud.add("a", "1.0.0", STAYS, defaults={"x": 0})
+        at.cloud.add("a", "1.1.0", STAYS, defaults={"x": 0, "y": 0})
+        at.cloud.add("boots", "1.0.0", {"Bootstrap": script, **STAYS})
+        await at.deploy({"a": "1.0.0"})
+        text = at.document({"a": "1.1.0", "boots": "1.0.0"})
+        task, work = asyncio.create_task(at.deployer.deploy(text)), at.layout.work("boots")
+        while not (work / "begun").exists():
+            assert not task.done()
+            await asyncio.sleep(0.002)
+        await call(
+            Configuration(at.held).update_configuration, "a",
+            keyPath=[], timestamp=WRITTEN_LATE, valueToMerge={"own": 1},
+        )  # fmt: skip
+        (work / "go").touch()
+        if code == 100:
+            while not at.restarts:
+                await asyncio.sleep(0.002)
+            task.cancel()
+            await asyncio.wait([task])
+            await at.reborn()
+            task = asyncio.create_task(at.deployer.deploy(text))
+        result = await asyncio.wait_for(task, SOON)
+        at.deployer.told("d2")
+        if code == 3:
+            assert result.detail == "FAILED_ROLLBACK_COMPLETE"
+            assert at.configuration("a") == {"x": 0, "own": 1}
+        else:
+            assert result == SUCCESSFUL
+            assert at.configuration("a") == {"x": 0, "y": 0, "own": 1}
+
+    play(tmp_path, scene)
+
+
+def test_what_a_component_wrote_before_the_merge_is_there_after_a_rollback(tmp_path: Path) -> None:
+    async def scene(at: Scene) -> None:
+        script = "touch begun; while [ ! -e go ]; do sleep 0.005; done"
+        at.cloud.add("a", "1.0.0", STAYS, defaults={"x": 0})
+        at.cloud.add("boots", "1.0.0", {"Bootstrap": script, **BREAKS})
+        await at.deploy({"a": "1.0.0"})
+        deploying = asyncio.create_task(at.deploy({"a": "1.0.0", "boots": "1.0.0"}))
+        while not (at.layout.work("boots") / "begun").exists():
+            assert not deploying.done()
+            await asyncio.sleep(0.002)
+        await call(
+            Configuration(at.held).update_configuration, "a",
+            keyPath=[], timestamp=WRITTEN_LATE, valueToMerge={"own": 1},
+        )  # fmt: skip
+        (at.layout.work("boots") / "go").touch()
+        assert (await deploying).detail == "FAILED_ROLLBACK_COMPLETE"
+        assert at.configuration("a") == {"x": 0, "own": 1}
+
+    play(tmp_path, scene)
+
+
+def test_nucleus_lite_says_which_runtime_a_recipe_of_the_cloud_must_name(tmp_path: Path) -> None:
+    async def scene(at: Scene) -> None:
+        nucleus.dialect(at.layout, "lite")
+        at.cloud.add("a", "1.0.0", STAYS)
+        result = await at.deploy({"a": "1.0.0"})
+        assert result.detail == "FAILED_NO_STATE_CHANGE"
+        assert 'only what names runtime "*" or "aws_nucleus_lite"' in result.cause
 
     play(tmp_path, scene)
 
@@ -394,7 +517,7 @@ def test_a_journal_that_cannot_be_written_is_a_failure_with_its_reason(
                 raise OSError(28, "No space left on device")
             write_json(path, value)
 
-        monkeypatch.setattr("ggml_magic.core.journal.write_json", full)
+        monkeypatch.setattr(journal, "write_json", full)
         result = await at.deploy({"a": "1.0.0"})
         assert result.detail == "FAILED_NO_STATE_CHANGE"
         assert "No space left" in result.cause
@@ -518,6 +641,29 @@ def test_a_component_that_two_groups_name_stays_until_both_drop_it(tmp_path: Pat
         assert set(at.running()) == {"a", "b"}
         await at.deploy({})
         assert at.running() == {}
+
+    play(tmp_path, scene)
+
+
+def test_what_a_thing_group_brought_goes_when_the_thing_has_left_it(
+    tmp_path: Path, aws: Connect, endpoint: Endpoint
+) -> None:
+    async def scene(at: Scene) -> None:
+        thing, group, iot = core(endpoint), unique("group"), aws("iot")
+        iot.create_thing_group(thingGroupName=group)
+        iot.add_thing_to_thing_group(thingName=thing, thingGroupName=group)
+        of_group, own = component(aws), component(aws)
+        write_json(tmp_path / "endpoint.json", {"url": endpoint.url})
+        # the sandbox's registry itself, not what stands for it elsewhere
+        at.cloud = RealCloud(thing, tmp_path / "endpoint.json", REGION)  # type: ignore[assignment]
+        at.restart()
+        assert await at.deploy({of_group: "1.0.0"}, group=f"thinggroup/{group}") == SUCCESSFUL
+        assert await at.deploy({own: "1.0.0"}, group=f"thing/{thing}") == SUCCESSFUL
+        assert set(at.running()) == {of_group, own}
+        iot.remove_thing_from_thing_group(thingName=thing, thingGroupName=group)
+        assert await at.deploy({own: "1.0.0"}, group=f"thing/{thing}") == SUCCESSFUL
+        assert set(at.running()) == {own}
+        assert set(at.held.contents.groups) == {f"thing/{thing}"}
 
     play(tmp_path, scene)
 

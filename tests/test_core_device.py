@@ -6,8 +6,12 @@ import contextlib
 import io
 import json
 import os
+import pwd
+import shutil
 import signal
+import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -20,7 +24,7 @@ import pytest
 from ggml_magic.core import client as cores
 from ggml_magic.core.client import CoreDevice
 from ggml_magic.sandbox import client as sandboxes
-from ggml_magic.workspace import Workspace
+from ggml_magic.workspace import Workspace, write_json
 
 pytestmark = pytest.mark.real
 
@@ -371,6 +375,59 @@ def test_a_core_ends_in_time_with_a_component_that_does_not_want_to(place: Place
     assert time.monotonic() - started < 5.5
     assert not alive(component)
     assert not place.core.socket.exists()
+
+
+@pytest.fixture
+def passable() -> Iterator[Place]:
+    """A place in a folder that every user can pass through, which pytest's own are not."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o711)
+    # as an older version left it, or another program
+    models = folder / ".ggml" / "models" / "rain"
+    models.mkdir(parents=True)
+    for path in (models, *models.parents[:2]):
+        path.chmod(0o755)
+    (models / "secret").write_text("weights")
+    try:
+        yield Place(folder)
+    finally:
+        sandboxes.stop(Workspace(folder / ".ggml"))
+        shutil.rmtree(folder)
+
+
+TELLS = "id -un > who; stat -c '%a %U' $AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT > door"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs as another")
+def test_another_user_s_component_runs_in_a_workspace_and_reads_nothing_of_it(
+    passable: Place,
+) -> None:
+    run = f"{TELLS}; cat {{artifacts:decompressedPath}}/app/x > x; {STAYS['Run']}"
+    passable.publish("1.0.0", {"Run": run}, x="his own")
+    wanted = {"componentVersion": "1.0.0", "runWith": {"posixUser": "nobody"}}
+    made = passable.greengrass.create_deployment(targetArn=ARN, components={NAME: wanted})
+    ended = passable.ended(made["deploymentId"])
+    assert ended["coreDeviceExecutionStatus"] == "SUCCEEDED", ended["reason"]
+    nobody = pwd.getpwnam("nobody")
+    assert Path(f"/proc/{passable.pid()}").stat().st_uid == nobody.pw_uid
+    assert [passable.read(name) for name in ("who", "door", "x")] == [
+        "nobody\n", "600 nobody\n", "his own"
+    ]  # fmt: skip
+    # what is made after the way was opened is closed too
+    write_json(passable.workspace.root / "receipts" / "one.json", "secret")
+    passable.workspace.folder("predictions", "rain")
+    root, core = passable.workspace.root, passable.core.root
+    names = "".join(f"{path}\n" for path in (root, *root.rglob("*")))
+    readable = 'while read -r path; do if [ -r "$path" ]; then echo "$path"; fi; done'
+    found = subprocess.run(
+        ["sh", "-c", readable], input=names, user=nobody.pw_uid, group=nobody.pw_gid,
+        extra_groups=[], cwd="/", capture_output=True, text=True, check=True,
+    ).stdout.splitlines()  # fmt: skip
+    packages = core / "packages"
+    his = [packages / kind / NAME / "1.0.0" for kind in ("artifacts", "artifacts-unarchived")]
+    his += [passable.work, core / f"ipc-{nobody.pw_uid}.socket"]
+    assert str(passable.work / "who") in found
+    assert not [path for path in found if not any(Path(path).is_relative_to(own) for own in his)]
 
 
 def test_what_a_component_sees_is_the_devices_not_the_notebooks(place: Place) -> None:

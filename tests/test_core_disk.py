@@ -30,9 +30,16 @@ def test_the_layout_is_the_nucleus_one_and_private(tmp_path: Path) -> None:
         "packages/artifacts-unarchived", "packages/recipes", "work",
         "work/aws.greengrass.ShadowManager",
     }  # fmt: skip
-    assert layout.root.stat().st_mode & 0o777 == 0o700
+    made = (layout.root, *layout.root.rglob("*"))
+    assert {folder.stat().st_mode & 0o777 for folder in made} == {0o700}
     assert layout.log("a") == layout.root / "logs" / "a.log"
     assert layout.work("a") == layout.root / "work" / "a"
+
+
+def test_what_leads_from_a_workspace_to_a_root(tmp_path: Path) -> None:
+    cores = tmp_path / ".ggml" / "cores"
+    assert Layout(cores / "pi", cores.parent).above == (cores.parent, cores)
+    assert Layout(cores / "pi").above == ()
 
 
 def test_a_file_appears_whole_and_private_or_not_at_all(tmp_path: Path) -> None:

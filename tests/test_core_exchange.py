@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,6 +40,7 @@ class Scene:
             self.write(self.artifacts / name / "1.0.0" / "x.zip", "new")
         (self.artifacts / A / "1.0.0" / "x.zip").chmod(0o755)
         self.before = self.seen()
+        self.room = Room(self.layout)
 
     @staticmethod
     def write(file: Path, text: str) -> None:
@@ -55,7 +55,7 @@ class Scene:
 
     def stage(self) -> None:
         found = look(self.layout, self.recipes, self.artifacts, "classic")
-        exchange.stage(self.layout, found, self.aside)
+        exchange.stage(self.layout, found, self.aside, self.room)
 
     def publish(self) -> None:
         exchange.publish(self.layout, self.aside)
@@ -78,6 +78,7 @@ def test_what_is_staged_takes_its_place_and_what_came_from_the_old_goes(scene: S
     assert b"new" in after[f"recipes/{A}-1.0.0.yaml"]
     assert after[f"artifacts/{A}/1.0.0/x.zip"] == b"new"
     assert after["artifacts/com.example.B/1.0.0/x.zip"] == b"new"
+    assert (scene.layout.artifacts / "com.example.B").stat().st_mode & 0o777 == 0o700
     # it is no version of the cloud's any more, and what was unpacked is not its content
     assert not any("arn" in name or "unarchived" in name for name in after)
     assert (scene.layout.artifacts / A / "1.0.0" / "x.zip").stat().st_mode & 0o777 == 0o700
@@ -176,11 +177,9 @@ def test_half_a_copy_is_not_taken_for_a_whole_one(
     assert exchange.staged(scene.aside)
 
 
-def test_what_there_is_no_room_for_is_not_copied(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_there_is_no_room_for_is_not_copied(scene: Scene) -> None:
     # a store that is full already: no test may try a full disk
-    monkeypatch.setattr(exchange, "Room", functools.partial(Room, store_bytes=1))
+    scene.room = Room(scene.layout, store_bytes=1)
     with pytest.raises(ArtifactError, match="no room for the artifacts"):
         scene.stage()
     assert not exchange.staged(scene.aside)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,9 @@ from ggml_magic.errors import CoreError
 
 pytestmark = pytest.mark.real
 Roots = dict[str, Path]
+SOON = 20.0
+# Of a core in a second: its look, and a few when it asks again for a cloud that is not there.
+MOST_WAKINGS = 8
 
 
 @pytest.fixture
@@ -49,6 +54,25 @@ def test_what_all_need_is_in_memory_once(roots: Roots) -> None:
         own = psutil.Process(device.pid).memory_full_info()
         assert own.uss < 30e6
         assert own.pss < own.rss / 2
+
+
+def test_idle_cores_and_their_guards_sleep(roots: Roots) -> None:
+    """Fifty must cost nothing: a core looks once a second whether it is needed, a guard never."""
+    cores = [psutil.Process(device.pid) for device in start(roots)]
+    guards = [child for core in cores for child in core.children()]
+    assert len(guards) == len(cores)
+
+    def wakings(processes: list[psutil.Process]) -> list[int]:
+        return [process.num_ctx_switches().voluntary for process in processes]
+
+    deadline = time.monotonic() + SOON
+    while True:  # until they have settled
+        before = wakings([*cores, *guards])
+        threading.Event().wait(1.0)
+        woken = [now - then for now, then in zip(wakings([*cores, *guards]), before, strict=True)]
+        if max(woken[: len(cores)]) <= MOST_WAKINGS and not any(woken[len(cores) :]):
+            return
+        assert time.monotonic() < deadline, woken
 
 
 def test_only_the_missing_are_started(roots: Roots) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import secrets
@@ -149,12 +150,12 @@ def alive(pid: int) -> bool:
 
 
 def guards_of(core: int) -> list[int]:
-    folder = Path(f"/proc/{core}/task/{core}/children")
-    return [
-        int(pid)
-        for pid in folder.read_text().split()
-        if guard.__file__.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
-    ]
+    folder, found = Path(f"/proc/{core}/task/{core}/children"), []
+    for pid in folder.read_text().split():
+        with contextlib.suppress(FileNotFoundError):  # it is reaped meanwhile
+            if guard.__file__.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(int(pid))
+    return found
 
 
 def test_nothing_outlives_a_core_that_is_killed(root: Path) -> None:
@@ -162,6 +163,20 @@ def test_nothing_outlives_a_core_that_is_killed(root: Path) -> None:
     assert all(map(alive, pids))
     os.kill(core, signal.SIGKILL)
     until(lambda: not any(map(alive, pids)))
+
+
+def test_a_killed_guard_is_replaced_so_that_nothing_outlives_its_core(root: Path) -> None:
+    core, pids = started(root)
+    first = guards_of(core)
+    assert len(first) == 1
+    os.kill(first[0], signal.SIGKILL)
+    until(lambda: guards_of(core) not in ([], first))
+    (second,) = guards_of(core)
+    until(lambda: f"process {second} guards now" in (root / "core.log").read_text())
+    assert all(map(alive, pids))
+    os.kill(core, signal.SIGKILL)
+    until(lambda: not any(map(alive, pids)))
+    until(lambda: not alive(second))
 
 
 def test_what_a_core_left_that_was_killed_with_its_guard_ends_at_the_next_start(root: Path) -> None:

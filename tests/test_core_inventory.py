@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from ggml_magic.core.config import Tree
-from ggml_magic.core.inventory import Component, Contents, Group, Inventory
+from ggml_magic.core.inventory import Component, Contents, Group, Inventory, caught_up
 from ggml_magic.core.orders import Limits
 from ggml_magic.core.recipe import Dependency, Step
 
@@ -78,3 +81,43 @@ def test_a_component_differs_by_its_values_not_by_their_times() -> None:
     other.merge((), {"x": 2}, 8)
     assert own.differs_from(Component("1.0.0", {}, (), other))
     assert own.differs_from(Component("1.0.0", {}, (), one, "me"))
+
+
+@pytest.mark.parametrize("nucleus", ["aws.greengrass.Nucleus", "aws.greengrass.NucleusLite"])
+@pytest.mark.parametrize(
+    ("written", "user"),
+    [({"posixUser": "pi:pi"}, "pi:pi"), ({"posixUser": None}, ""), ({}, ""), ("pi", "")],
+)
+def test_who_names_no_user_has_the_nucleuss_default(nucleus: str, written: Any, user: str) -> None:
+    tree = Tree()
+    tree.merge((), {"runWithDefault": written}, 5)
+    components = {
+        "own": Component("1.0.0", {}, (), Tree(), "me"),
+        "none": Component("1.0.0", {}, (), Tree()),
+        nucleus: Component("2.18.0", {}, (), tree),
+    }
+    services = Contents({}, components).services()
+    assert (services["own"].user, services["none"].user) == ("me", user)
+
+
+def test_what_components_wrote_since_a_plan_is_in_it_and_all_else_is_planned() -> None:
+    before, held = contents(), contents()
+    held.components["a"].configuration.merge(("A",), {"own": 1}, 9)
+    tree = contents().components["a"].configuration
+    tree.merge(("A",), {"b": [2]}, 8)
+    components = {
+        "a": Component("2.0.0", {}, (), tree),
+        "new": Component("1.0.0", {}, (), Tree()),
+    }
+    wanted = Contents({"thing/pi": Group({"a": "2.0.0"}, 6, "id2")}, components)
+    found = caught_up(before, held, wanted)
+    assert found.groups == wanted.groups
+    assert {name: each.version for name, each in found.components.items()} == {
+        "a": "2.0.0", "new": "1.0.0"
+    }  # fmt: skip
+    assert found.components["a"].configuration.read(("A",)) == {"b": [2], "own": 1}
+
+
+def test_who_depends_on_what_no_deployment_names() -> None:
+    assert contents().dependents("b") == ["a"]
+    assert contents().dependents("a") == []

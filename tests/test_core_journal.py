@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
 
 from ggml_magic.core import journal
 from ggml_magic.core.causes import BROKEN, SUCCESSFUL, Result
-from ggml_magic.core.disk import Layout
-from ggml_magic.core.inventory import Contents, Group
+from ggml_magic.core.config import Tree
+from ggml_magic.core.disk import Layout, write_json
+from ggml_magic.core.inventory import Component, Contents, Group
 from ggml_magic.core.journal import Entry, Journal, Phase
 from ggml_magic.core.orders import Document, Wanted
 
@@ -126,3 +128,46 @@ def test_a_journal_that_a_power_cut_spoiled_does_not_keep_a_core_from_starting(
     assert found.entry is None
     assert found.result("d1") is None
     assert set(files(layout)) <= {journal.ENDED}
+
+
+def components(**values: object) -> Contents:
+    tree = Tree()
+    for number, (key, value) in enumerate(values.items()):
+        tree.merge((), {key: value}, number)
+    return Contents({}, {"a": Component("1.0.0", {}, (), tree)})
+
+
+@pytest.mark.parametrize("writes", [0, 1, 2])
+def test_a_core_that_dies_while_it_catches_up_is_caught_up_by_the_next(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    kept, left = begun(layout), writes
+    kept.plan(components(x=1), components(x=1, planned=1))
+
+    def dies(path: Path, value: object) -> None:
+        nonlocal left
+        if not left:
+            raise KeyboardInterrupt
+        left -= 1
+        write_json(path, value)
+
+    held = components(x=1, own=1)
+    monkeypatch.setattr(journal, "write_json", dies)
+    with contextlib.suppress(KeyboardInterrupt):
+        kept.catch_up(held)
+    monkeypatch.undo()
+    found = again(layout)
+    held = components(x=1, own=1, more=1)  # it goes on to write until then
+    found.catch_up(held)
+    before, wanted = (each.components["a"].configuration for each in again(layout).contents())
+    assert before.read(()) == {"x": 1, "own": 1, "more": 1}
+    assert wanted.read(()) == {"x": 1, "planned": 1, "own": 1, "more": 1}
+
+
+def test_nothing_is_written_where_there_is_nothing_to_catch_up(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = begun(layout)
+    kept.plan(components(x=1), components(x=1, planned=1))
+    monkeypatch.delattr(journal, "write_json")
+    kept.catch_up(components(x=1))

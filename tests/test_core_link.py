@@ -6,15 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-from brokers import HOST, READING, Running, run, running, until
+from brokers import CONNACK, HOST, PUBACK, READING, Running, run, running, until
 
 from ggml_magic.core import link as links
-from ggml_magic.core import packets
 from ggml_magic.core.link import Link
-from ggml_magic.core.packets import Kind, Message, Packet
+from ggml_magic.core.quotas import Message
 
 __all__ = ["running"]
-WELCOME = packets.encode(Packet(Kind.CONNACK, 0, b"\0\0"))
+TURNS = 12
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -37,21 +36,28 @@ def with_server(talk: Talk, test: Callable[[int], Awaitable[None]]) -> None:
     run(within)
 
 
+def ignore(message: Message) -> None:
+    """What a test does not look at."""
+
+
 async def opened(port: int) -> Link:
-    return await Link.open(HOST, port, "pi", "me", lambda message: None)
+    return await Link.open(HOST, port, "pi", "me")
 
 
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        (packets.encode(Packet(Kind.CONNACK, 0, b"\0\5")), "code 5"),
-        (b"HTTP/1.1 400 Bad Request\r\n" * 9, "no CONNACK"),
-        (packets.encode(Packet(Kind.PUBACK, 0, b"\0\1")), "no CONNACK"),
+        (b"\x20\x02\0\5", "rejected"),
+        (b"HTTP/1.1 400 Bad Request\r\n" * 9, "Invalid"),
+        (PUBACK, "Invalid"),
+        (b"", "hangs up"),
     ],
 )
 def test_who_does_not_let_it_in_is_told(answer: bytes, why: str) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(answer)
+        if not answer:
+            writer.write_eof()
 
     async def test(port: int) -> None:
         with pytest.raises(ConnectionError, match=why):
@@ -79,11 +85,11 @@ def test_a_message_that_nobody_acknowledges_is_an_error_and_ends_the_connection(
     monkeypatch.setattr(links, "ANSWER_SECONDS", 0.05)
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(WELCOME)
+        writer.write(CONNACK)
 
     async def test(port: int) -> None:
         link = await opened(port)
-        reading = asyncio.create_task(link.run())
+        reading = asyncio.create_task(link.run(ignore))
         with pytest.raises(ConnectionError, match=r"within 0\.05 s"):
             await link.publish(Message("a", b"", 1))
         with pytest.raises(ConnectionError):
@@ -94,15 +100,33 @@ def test_a_message_that_nobody_acknowledges_is_an_error_and_ends_the_connection(
     with_server(talk, test)
 
 
+def test_who_hangs_up_at_any_moment_is_a_broken_connection_and_no_cancellation() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1024)
+        writer.write(CONNACK)
+        writer.close()
+
+    async def test(port: int) -> None:
+        for turns in range(TURNS):
+            link = await opened(port)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            with pytest.raises(ConnectionError):
+                await link.run(ignore)
+            await link.close()
+
+    with_server(talk, test)
+
+
 def test_who_waits_for_an_answer_when_the_other_side_goes_is_told_at_once() -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(WELCOME)
+        writer.write(CONNACK)
         await reader.readuntil(b"last")
         writer.close()
 
     async def test(port: int) -> None:
         link = await opened(port)
-        reading = asyncio.create_task(link.run())
+        reading = asyncio.create_task(link.run(ignore))
         with pytest.raises(ConnectionError):
             await asyncio.wait_for(link.publish(Message("a", b"last", 1)), 5.0)
         with pytest.raises(ConnectionError):
@@ -116,12 +140,12 @@ def test_a_side_that_falls_silent_is_held_to_be_gone(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(links, "ANSWER_SECONDS", 0.05)
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(WELCOME)
+        writer.write(CONNACK)
 
     async def test(port: int) -> None:
         link = await opened(port)
         with pytest.raises(ConnectionError):
-            await link.run()
+            await link.run(ignore)
 
     with_server(talk, test)
 

@@ -14,11 +14,14 @@ from typing import Any
 import pytest
 from deploying import BREAKS, SOON, STAYS, Scene
 
-from ggml_magic.core import exchange
+from ggml_magic.core import exchange, nucleus
+from ggml_magic.core.cloud import Candidate
 from ggml_magic.core.local_jobs import LocalJobs
 from ggml_magic.core.local_queue import CANCELED, IN_PROGRESS, Entry, Queue
 from ggml_magic.core.orders import LOCAL_DEPLOYMENTS
 from ggml_magic.core.platforms import device_platform
+from ggml_magic.core.provided import NUCLEUS
+from ggml_magic.errors import CloudError
 
 pytestmark = pytest.mark.real
 A, B = "com.example.A", "com.example.B"
@@ -33,12 +36,12 @@ class Desk:
         self.recipes.mkdir()
         self.open()
 
-    def open(self) -> None:
+    def open(self, dialect: str = "classic") -> None:
         """What a core that starts makes of its disk."""
         at = self.scene
         self.queue = Queue(at.layout.deployments / "local")
         self.jobs = LocalJobs(
-            at.layout, self.queue, at.deployer, at.held, at.log, device_platform()
+            at.layout, self.queue, at.deployer, at.held, at.log, device_platform(dialect=dialect)
         )  # fmt: skip
         self.jobs.recover()
 
@@ -204,19 +207,37 @@ def test_what_cannot_be_done_changes_nothing_and_says_why(tmp_path: Path) -> Non
         before = desk.packages()
         missing = await desk.deploy({A: "9.0.0"})
         assert missing.cause == (
-            f"{A} 9.0.0 is not among the recipes (of it there: 1.0.0), "
+            f"{A} 9.0.0 is not among the recipes (of it the folder has 1.0.0, this device 1.0.0), "
             "and the cloud does not answer"
         )
         at.cloud.away = False
         asked = await desk.deploy({A: "9.0.0"})
         assert f"LOCAL_DEPLOYMENTS asks for {A} 9.0.0" in asked.cause
+
+        async def refuse(platform: object, name: str, requirements: dict[str, str]) -> Candidate:
+            what = f"no version of {name} for this platform meets {requirements}"
+            raise CloudError("refused", f"{what}; deployable: 0.1.0, 0.2.0")
+
+        at.cloud.resolve = refuse  # type: ignore[method-assign]  # as the sandbox says it
+        desk.write(A, "10.0.0", STAYS)
+        known = await desk.deploy({A: "9.0.0"})
+        assert known.cause == (
+            f"no version of {A} fits: LOCAL_DEPLOYMENTS asks for {A} 9.0.0 "
+            "(of it the folder has 1.0.0, 10.0.0, this device 1.0.0, the cloud 0.1.0, 0.2.0)"
+        )
         at.cloud.away = True
         desk.write(A, "2.0.0", STAYS, "model.zip")
         artifact = await desk.deploy({A: "2.0.0"})
         assert artifact.cause.startswith(f"{A} 2.0.0 needs the artifact model.zip")
-        (desk.recipes / "x.yaml").write_text("[")
+        (desk.recipes / "x.yaml").write_text(f"ComponentName: {A}\n  x: [")
         unreadable = await desk.deploy({A: "1.0.0"})
         assert f"{desk.recipes / 'x.yaml'} cannot be used" in unreadable.cause
+        (desk.recipes / "x.yaml").unlink()
+        desk.write("com.example.Bad", "1.0.0", {"Run": [1]})  # type: ignore[dict-item]  # so it is
+        refused = await desk.deploy({"com.example.Bad": "1.0.0"})
+        assert refused.cause.startswith(
+            f"{desk.recipes / 'com.example.Bad-1.0.0.json'} cannot be used: run of the lifecycle"
+        )
         shutil.rmtree(desk.recipes)
         gone = await desk.deploy({A: "1.0.0"})
         assert "is no folder" in gone.cause
@@ -225,6 +246,60 @@ def test_what_cannot_be_done_changes_nothing_and_says_why(tmp_path: Path) -> Non
             assert len(entry.cause.splitlines()) == 1
         assert at.running() == {A: "1.0.0 RUNNING"}
         assert desk.packages() == before
+
+    play(tmp_path, act)
+
+
+def test_nucleus_lite_says_which_runtime_a_recipe_must_name(tmp_path: Path) -> None:
+    async def act(at: Scene, desk: Desk) -> None:
+        nucleus.dialect(at.layout, "lite")
+        desk.open("lite")
+        desk.write(A, "1.0.0", {"run": "exec sleep 600"})
+        for requirement in ("1.0.0", "^1.0.0"):
+            refused = await desk.deploy({A: requirement})
+            assert refused.detail == "FAILED_NO_STATE_CHANGE"
+            assert 'only what names runtime "*" or "aws_nucleus_lite"' in refused.cause
+
+    play(tmp_path, act)
+
+
+def test_what_nucleus_lite_reads_otherwise_is_told_with_the_outcome(tmp_path: Path) -> None:
+    async def act(at: Scene, desk: Desk) -> None:
+        nucleus.dialect(at.layout, "lite")
+        desk.open("lite")
+        (desk.recipes / "a.yaml").write_text(f"""
+RecipeFormatVersion: "2020-01-25"
+ComponentName: {A}
+ComponentVersion: 1.0.0
+ComponentConfiguration: {{DefaultConfiguration: {{Interval: 3}}}}
+Manifests: [{{Platform: {{os: linux, runtime: "*"}}, Lifecycle: {{run: exec sleep 600}}}}]
+""")
+        done = await desk.deploy({A: "1.0.0"})
+        assert (done.detail, len(done.warnings)) == ("SUCCESSFUL", 1)
+        assert done.warnings[0].startswith(f"{A} 1.0.0: the recipe: nucleus lite reads numbers")
+        assert Queue(desk.queue.folder).find(done.identifier) == done
+
+    play(tmp_path, act)
+
+
+def test_room_is_made_before_there_is_none_by_the_limit_of_the_nucleus(tmp_path: Path) -> None:
+    async def act(at: Scene, desk: Desk) -> None:
+        limit = {NUCLEUS: {"MERGE": {"componentStoreMaxSizeBytes": 5000}}}
+        await desk.deploy({NUCLEUS: "*"}, componentToConfiguration=limit)
+        left = at.layout.artifacts / B / "1.0.0" / "of-nobody"
+        left.parent.mkdir(parents=True)
+        left.write_bytes(bytes(4000))
+        desk.write(A, "1.0.0", STAYS, "data")
+        desk.bring(A, "1.0.0", "data", "x" * 3000)
+        done = await desk.deploy({A: "1.0.0"})
+        assert (done.detail, done.cause) == ("SUCCESSFUL", "")
+        assert not left.exists()
+        desk.write(A, "1.1.0", STAYS, "data")
+        desk.bring(A, "1.1.0", "data", "x" * 6000)
+        full = await desk.deploy({A: "1.1.0"})
+        assert full.detail == "FAILED_NO_STATE_CHANGE"
+        assert "of at most 5000 bytes" in full.cause
+        assert at.running()[A] == "1.0.0 RUNNING"
 
     play(tmp_path, act)
 
@@ -275,7 +350,7 @@ def test_a_core_after_a_killed_one_takes_it_up(tmp_path: Path, begun: str) -> No
             if begun != "in progress":
                 from ggml_magic.core import local
 
-                desk.jobs._stage(local.parse(entry.request), aside)
+                await desk.jobs._staged(local.parse(entry.request), aside)
                 # what was brought is copied: the folder is not needed any more
                 shutil.rmtree(desk.artifacts)
             desk.queue.put(replace(entry, status=IN_PROGRESS))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Awaitable, Callable
 
@@ -12,7 +14,7 @@ from brokers import Running, run, running, until
 
 from ggml_magic.core import mqtt as room
 from ggml_magic.core.mqtt import Mqtt, MqttError, Subscription
-from ggml_magic.core.packets import LARGEST_PAYLOAD, Message
+from ggml_magic.core.quotas import LARGEST_PAYLOAD, Message
 from ggml_magic.core.spool import MOST_BYTES
 
 __all__ = ["running"]
@@ -49,6 +51,12 @@ def test_nothing_connects_before_something_is_wanted(running: Running) -> None:
         assert told == ["connected to the MQTT broker"]
 
     with_core(running, test)
+
+
+@pytest.mark.real
+def test_a_core_that_uses_no_mqtt_pays_nothing_for_it() -> None:
+    code = "import sys, ggml_magic.core.daemon; sys.exit('amqtt' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_each_subscription_gets_a_message_once_also_where_filters_overlap(

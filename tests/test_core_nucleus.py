@@ -83,7 +83,7 @@ class Service:
         recipe = {
             "RecipeFormatVersion": "2020-01-25", "ComponentName": NAME,
             "ComponentVersion": version,
-            "Manifests": [{"Platform": platform, "Lifecycle": {"Run": script}}], **more,
+            "Manifests": [{"Platform": platform, "Lifecycle": {"run": script}}], **more,
         }  # fmt: skip
         self.greengrass.create_component_version(inlineRecipe=json.dumps(recipe).encode())
 

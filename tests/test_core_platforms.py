@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ggml_magic.core.decode import RecipeError
-from ggml_magic.core.platforms import device_platform, dialect_of, matches, text
+from ggml_magic.core.platforms import device_platform, dialect_of, matches, never_on_lite, text
 
 LINUX = {"os": "linux", "architecture": "amd64"}
 PI = {"os": "linux", "architecture": "arm", "architecture.detail": "armv7l"}
@@ -122,3 +122,16 @@ def test_scalars_are_said_as_the_nucleus_says_them() -> None:
     assert [text(value) for value in (True, False, None, 3, 1.5, "x")] == [
         "true", "false", "", "3", "1.5", "x"
     ]  # fmt: skip
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "runtime": st.sampled_from(["*", "aws_nucleus_lite", "other", None, "/.*/"]),
+            "os": st.sampled_from(["linux", "*", "any", None, "windows", "/linux/"]),
+        },
+    )
+)
+def test_there_is_a_reason_for_what_nucleus_lite_never_chooses(wanted: dict[str, object]) -> None:
+    assert matches(wanted, LITE) is not any(never_on_lite(wanted))

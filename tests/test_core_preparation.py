@@ -37,8 +37,10 @@ class Scene:
             self.layout, self.cloud, self.log, lambda: self.now  # type: ignore[arg-type]
         )  # fmt: skip
 
-    def prepare(self, components: dict[str, Wanted], group: str = "thing/pi") -> Contents:
-        document = Document("d", group, int(self.now * MILLISECONDS), components, arn="arn")
+    def prepare(
+        self, components: dict[str, Wanted], group: str = "thing/pi", arn: str = "arn"
+    ) -> Contents:
+        document = Document("d", group, int(self.now * MILLISECONDS), components, arn=arn)
         found = asyncio.run(
             self.preparation.resolved(document, self.held, lambda stage: None)
         )  # fmt: skip
@@ -66,6 +68,37 @@ def test_each_group_keeps_its_own_roots(at: Scene) -> None:
     now = int(NOW * MILLISECONDS)
     assert held.groups["thinggroup/g"] == Group({"a": "1.0.0"}, now, "d", 0, "arn")
     assert set(at.prepare({}, "thinggroup/g").components) == {"b"}
+
+
+@pytest.mark.parametrize(
+    ("member_of", "away", "left"),
+    [
+        (None, False, {"a", "b"}),
+        (frozenset({"g", "other"}), False, {"a", "b"}),
+        (frozenset({"other"}), True, {"a", "b"}),
+        (frozenset({"other"}), False, {"b"}),
+        (frozenset(), False, {"b"}),
+    ],
+)
+def test_the_components_of_a_thing_group_go_when_the_cloud_says_that_the_device_left_it(
+    at: Scene, member_of: frozenset[str] | None, away: bool, left: set[str]
+) -> None:
+    at.prepare({"a": Wanted("1.0.0")}, "thinggroup/g")
+    at.prepare({"b": Wanted("1.0.0")})
+    at.cloud.member_of, at.cloud.away = member_of, away
+    held = at.prepare({"b": Wanted("1.0.0")})
+    assert set(held.components) == held.roots == left
+
+
+def test_what_was_deployed_on_the_device_itself_or_right_now_is_of_no_group_that_it_left(
+    at: Scene,
+) -> None:
+    at.cloud.member_of = frozenset()
+    at.prepare({"a": Wanted("1.0.0")}, LOCAL_DEPLOYMENTS)
+    at.prepare({"a": Wanted("1.0.0")})
+    at.prepare({"a": Wanted("1.0.0")}, "thinggroup/roof", arn="")
+    held = at.prepare({"b": Wanted("1.0.0")}, "thinggroup/g")
+    assert set(held.groups) == {LOCAL_DEPLOYMENTS, "thing/pi", "thinggroup/roof", "thinggroup/g"}
 
 
 def test_what_a_deployment_does_not_say_of_a_user_stays(at: Scene) -> None:
@@ -116,6 +149,13 @@ def test_variables_in_a_configuration_are_filled_in_when_the_nucleus_says_so(at:
     assert found["own"] == f"{{configuration:/x}} {at.layout.work('a')}"
 
 
+def test_the_nucleus_may_say_so_in_the_same_deployment(at: Scene) -> None:
+    at.cloud.add("a", "1.0.0", STAYS, defaults={"thing": "{iot:thingName}"})
+    switch = Wanted("2.18.0", merge={"interpolateComponentConfiguration": True})
+    held = at.prepare({"a": Wanted("1.0.0"), "aws.greengrass.Nucleus": switch})
+    assert held.components["a"].configuration.read(("thing",)) == "pi"
+
+
 TIMES = st.integers(0, 10**13)
 
 
@@ -146,7 +186,7 @@ RecipeFormatVersion: "2020-01-25"
 ComponentName: y
 ComponentVersion: 1.0.0
 ComponentConfiguration: {DefaultConfiguration: {Interval: 3}}
-Manifests: [{Platform: {os: linux, runtime: "*"}, Lifecycle: {Run: sleep 9}}]
+Manifests: [{Platform: {os: linux, runtime: "*"}, Lifecycle: {run: sleep 9}}]
 """
     for dialect, told in (("classic", 0), ("lite", 1)):
         nucleus.dialect(at.layout, dialect)

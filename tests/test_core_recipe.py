@@ -205,6 +205,14 @@ def test_the_first_manifest_that_fits_is_taken() -> None:
         chosen(written(Manifests=manifests[:3]), {"os": "plan9"})
 
 
+def test_a_nucleus_lite_says_why_it_takes_no_manifest() -> None:
+    manifests = [{"Platform": {"os": "linux"}}, {"Platform": {"runtime": "other"}}]
+    with pytest.raises(RecipeError) as refused:
+        chosen(written(Manifests=manifests), {**LINUX, "runtime": "aws_nucleus_lite"})
+    why = '; nucleus lite takes only what names runtime "*" or "aws_nucleus_lite"'
+    assert str(refused.value).endswith(f"runtime=aws_nucleus_lite{why}")
+
+
 def test_a_global_lifecycle_is_filtered_by_selections() -> None:
     lifecycle = {
         "fast": {"Run": "fast run"},

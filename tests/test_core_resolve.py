@@ -31,7 +31,7 @@ def recipe(name: str, version: str, lite: bool = False, **dependencies: str) -> 
     document = {
         "RecipeFormatVersion": "2020-01-25", "ComponentName": name, "ComponentVersion": version,
         "ComponentDependencies": needed, "Manifests": [
-            {"Lifecycle": {"Run": "true"}, **({"Platform": {"runtime": "*"}} if lite else {})}
+            {"Lifecycle": {"run": "true"}, **({"Platform": {"runtime": "*"}} if lite else {})}
         ],
     }  # fmt: skip
     return json.dumps(document).encode()
@@ -132,6 +132,18 @@ def test_a_long_chain_is_told_from_the_group_down(layout: Layout) -> None:
     assert str(caught.value) == (
         "no version of c fits: thinggroup/x asks for a 1.0.0 -> a asks for b * "
         "-> b asks for c ~1.2 (no version of c)"
+    )
+
+
+def test_a_version_for_other_devices_is_none(layout: Layout) -> None:
+    document = json.loads(recipe("b", "1.0.0"))
+    document["Manifests"][0]["Platform"] = {"os": "windows"}
+    registry = Registry(recipe("a", "1.0.0", b="*"), json.dumps(document).encode())
+    with pytest.raises(ResolutionError) as caught:
+        resolve(layout, registry, {"thing/pi": {"a": "1.0.0"}})
+    assert str(caught.value) == (
+        "no version of b fits: thing/pi asks for a 1.0.0 -> a asks for b * "
+        "(no manifest of b 1.0.0 fits os=linux)"
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ggml_magic.core.packets import Message
+from ggml_magic.core.quotas import Message
 from ggml_magic.core.spool import MOST_BYTES, Spool, SpoolError
 
 MESSAGES = st.lists(
@@ -64,3 +64,11 @@ def test_what_gave_way_while_it_was_sent_is_forgotten_once() -> None:
         assert not spool.emptied.is_set()
 
     asyncio.run(test())
+
+
+def test_offline_keeps_what_is_of_qos_1_only() -> None:
+    spool = Spool()
+    for number in range(4):
+        spool.add(Message("a", b"%d" % number, number % 2))
+    spool.offline()
+    assert (len(spool), spool.held_bytes) == (2, 4)

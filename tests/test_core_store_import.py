@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import socket
+import subprocess
+import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -122,9 +126,35 @@ def test_a_recipe_that_cannot_be_is_named_with_its_file(layout: Layout, recipes:
         ("{" * 1000, "nested|no JSON"),
     ):
         (recipes / "x.yaml").write_text(text)
-        said = refused(layout, recipes)
+        (broken,) = look(layout, recipes).broken
+        said = str(broken)
+        assert len(said.splitlines()) == 1
         assert said.startswith(f"{recipes / 'x.yaml'} cannot be used: ")
         assert any(word in said for word in words.split("|")), said
+
+
+def test_a_broken_recipe_stops_only_what_may_need_it(layout: Layout, recipes: Path) -> None:
+    needs = json.loads(recipe())
+    needs["ComponentDependencies"] = {"com.example.B": {"VersionRequirement": "^1.0.0"}}
+    (recipes / "a.json").write_text(json.dumps(needs))
+    (recipes / "c.json").write_text(recipe("com.example.C"))
+
+    def check(text: str, root: str) -> None:
+        (recipes / "x.yaml").write_text(text)
+        store_import.check_readable(layout, look(layout, recipes), [root])
+
+    for name in (A, "com.example.B"):
+        for text in (f"ComponentName: {name}\n  x: [", f'{{"componentname" : "{name}",'):
+            with pytest.raises(ImportRefusedError, match=r"x\.yaml cannot be used"):
+                check(text, A)
+            check(text, "com.example.C")
+    check("ComponentName: com.example.D\n  x: [", A)
+    # it does not tell whose it is: perhaps of the one that is nowhere
+    with pytest.raises(ImportRefusedError, match=r"x\.yaml cannot be used"):
+        check("a: [", A)
+    check("a: [", "com.example.C")
+    (layout.recipes / "com.example.B-1.0.0.json").write_text(recipe("com.example.B"))
+    check("a: [", A)
 
 
 def test_two_recipes_of_one_version_are_refused(layout: Layout, recipes: Path) -> None:
@@ -201,11 +231,39 @@ def test_the_core_s_own_packages_and_folders_that_went_are_refused(
     assert refused(layout, recipes) == f"{recipes} is no folder any more"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_what_may_not_be_read_is_said(layout: Layout, recipes: Path) -> None:
-    (recipes / "a.json").write_text(recipe())
-    (recipes / "a.json").chmod(0)
-    assert "Permission denied" in refused(layout, recipes)
+# Root may read everything, so the child gives it up once all is imported.
+READS_AS_ANOTHER = """
+import os, sys
+from pathlib import Path
+from ggml_magic.core import store_import
+from ggml_magic.core.disk import Layout
+root, recipes, nobody = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(nobody)
+    os.setuid(nobody)
+try:
+    print(store_import.look(Layout(root), recipes, None, "classic"))
+except store_import.ImportRefusedError as error:
+    print(error)
+"""
+
+
+@pytest.mark.real
+def test_what_may_not_be_read_is_said() -> None:
+    with tempfile.TemporaryDirectory() as made:  # pytest's own are closed to others
+        root, recipes = Path(made, "root"), Path(made, "recipes")
+        for folder in (Path(made), root, recipes):
+            folder.mkdir(exist_ok=True)
+            folder.chmod(0o755)
+        (recipes / "a.json").write_text(recipe())
+        (recipes / "a.json").chmod(0)
+        nobody = str(pwd.getpwnam("nobody").pw_uid)
+        command = [sys.executable, "-c", READS_AS_ANOTHER, str(root), str(recipes), nobody]
+        said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert "Permission denied" in said
+    assert str(recipes / "a.json") in said
+    assert len(said.splitlines()) == 1
 
 
 def test_an_artifact_that_nobody_brought(layout: Layout, recipes: Path, artifacts: Path) -> None:
@@ -213,10 +271,14 @@ def test_an_artifact_that_nobody_brought(layout: Layout, recipes: Path, artifact
 
     def check() -> None:
         found = look(layout, recipes, artifacts)
-        store_import.check_artifacts(layout, found, {A: "1.0.0"}, PLATFORM)
+        store_import.check_artifacts(layout, found, {A: "1.0.0"}, PLATFORM, artifacts)
 
-    with pytest.raises(ImportRefusedError, match=r"needs the artifact model\.zip; .*1\.0\.0/model"):
+    with pytest.raises(ImportRefusedError) as caught:
         check()
+    place = artifacts / A / "1.0.0" / "model.zip"
+    assert str(caught.value) == f"{A} 1.0.0 needs the artifact model.zip: put it at {place}"
+    with pytest.raises(ImportRefusedError, match=f"no folder of artifacts, as {A}/1.0.0/model.zip"):
+        store_import.check_artifacts(layout, look(layout, recipes), {A: "1.0.0"}, PLATFORM)
     # one that is there, here or already on the device, or that a digest leads to
     (artifacts / A / "1.0.0" / "model.zip").touch()
     check()
@@ -226,5 +288,5 @@ def test_an_artifact_that_nobody_brought(layout: Layout, recipes: Path, artifact
     check()
     found = look(layout, recipes, artifacts)
     store_import.check_artifacts(layout, found, {}, PLATFORM)
-    with pytest.raises(ImportRefusedError, match="no manifest of"):
+    with pytest.raises(ImportRefusedError, match=r"a\.json cannot be used: no manifest of"):
         store_import.check_artifacts(layout, found, {A: "1.0.0"}, {"os": "darwin"})

@@ -51,7 +51,7 @@ def test_what_is_not_there_is_told(written: str, why: str) -> None:
 
 
 def test_a_user_has_an_environment_of_his_own() -> None:
-    shared = {"HOME": "/root", "USER": "root", "LANG": "C", "TMPDIR": "/root/tmp", "PATH": "/bin"}
+    shared = {"HOME": "/root", "USER": "root", "LANG": "C", "TMPDIR": "/var/tmp", "PATH": "/bin"}
     assert who().environment(shared) == {
         "HOME": "/", "USER": "someone", "LOGNAME": "someone", "SHELL": "/bin/sh",
         "LANG": "C", "PATH": "/bin",
@@ -118,22 +118,46 @@ def test_a_way_is_opened_for_passing_only(place: Path) -> None:
     root, inner = place / "root", place / "root" / "packages"
     for folder in (root, inner):
         folder.mkdir(mode=0o700)
-    users.open_way(root, (root, inner), who())
+    users.open_way((root, inner), who())
     assert [folder.stat().st_mode & 0o777 for folder in (root, inner)] == [0o711, 0o711]
+    inner.chmod(0o755)
+    users.open_way((root, inner), who())
+    assert inner.stat().st_mode & 0o777 == 0o711
     inner.chmod(0o750)
     os.chown(inner, 0, who().gid)
-    users.open_way(root, (root, inner), who())
+    users.open_way((root, inner), who())
     assert inner.stat().st_mode & 0o777 == 0o750
 
 
 @AS_ROOT
-def test_what_is_closed_above_the_core_is_not_opened(place: Path) -> None:
-    root = place / "closed" / "root"
+def test_what_is_closed_above_is_not_opened_but_how_it_would_be_is_said(place: Path) -> None:
+    root = place / "a b" / "closed" / "root"
     root.mkdir(parents=True)
     root.parent.chmod(0o700)
-    with pytest.raises(UserError, match=r"someone cannot pass through /tmp/.*closed, where"):
-        users.open_way(root, (root,), who())
+    root.parent.parent.chmod(0o700)
+    os.chown(root.parent, 0, who().gid)
+    with pytest.raises(UserError, match=r"someone cannot pass through /tmp/.*a b to this") as told:
+        users.open_way((root,), who())
     assert root.parent.stat().st_mode & 0o777 == 0o700
+    remedy = str(told.value).partition("to this core: ")[2]
+    outer = f"'{root.parent.parent}'"
+    assert remedy == f"chmod o+x {outer} && chmod g+x '{root.parent}'"
+    subprocess.run(remedy, shell=True, check=True)  # noqa: S602  # as a reader would
+    users.open_way((root,), who())
+
+
+def test_what_lies_beside_a_way_is_closed_to_others(tmp_path: Path) -> None:
+    for name, mode in (("cores", 0o755), ("models", 0o2755), ("x.json", 0o644), ("own", 0o700)):
+        path = tmp_path / "workspace" / name
+        path.mkdir(parents=True) if "." not in name else path.touch()
+        path.chmod(mode)
+    (tmp_path / "elsewhere").mkdir(mode=0o755)
+    (tmp_path / "workspace" / "link").symlink_to(tmp_path / "elsewhere")
+    users.close_beside(tmp_path / "workspace" / "cores")
+    found = {path.name: path.stat().st_mode & 0o7777 for path in (tmp_path / "workspace").iterdir()}
+    assert found == {
+        "cores": 0o755, "models": 0o2700, "x.json": 0o600, "own": 0o700, "link": 0o755
+    }  # fmt: skip
 
 
 @AS_ROOT

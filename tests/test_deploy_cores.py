@@ -9,14 +9,16 @@ import select
 import signal
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ggml_magic.core import access, client
+from ggml_magic.core import access, client, simulated
 from ggml_magic.core.caller import CallFailed
 from ggml_magic.core.client import CoreDevice
 from ggml_magic.core.daemon import LOCK
+from ggml_magic.core.simulated import SimulatedFleet
 from ggml_magic.deploy import cores
 from ggml_magic.deploy.cores import ComponentState, CoreJson, CoreReport, GroupState, LocalState
 from ggml_magic.errors import CoreError
@@ -70,6 +72,16 @@ def test_a_report_says_what_there_is_as_text_html_and_json() -> None:
     assert "<pre>" in CoreJson(REPORT)._repr_html_()
 
 
+def test_a_broken_component_is_told_with_its_cause_and_the_next_command() -> None:
+    broken = ComponentState("b", "2.0.0", "BROKEN", (), "[ERROR] run: exit code 7")
+    report = replace(REPORT, components=(REPORT.components[0], broken))
+    text = str(report)
+    assert "  b is BROKEN: [ERROR] run: exit code 7\n" in text
+    assert text.endswith("  Next: ggml logs pi b --level WARN")
+    assert json.loads(str(CoreJson(report)))["components"][1]["cause"] == broken.cause
+    assert "Next" not in str(REPORT)
+
+
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [(-5, "0 s"), (59.9, "59 s"), (61, "1 min 1 s"), (3600, "1 h 0 min"), (90_000, "1 d 1 h")],
@@ -90,9 +102,23 @@ def test_where_there_is_none_it_says_how_to_make_one(workspace: Workspace) -> No
         "%ggml sandbox core pi",
     )
     error = failing(workspace, "pie")
-    assert (error.why, error.remedy) == ("there is pi", "--thing pi")
-    with pytest.raises(CoreError, match="no core device po"):
+    assert (error.why, error.remedy) == ("there is pi", "%ggml core status --thing pi")
+    with pytest.raises(CoreError, match="no core device po") as caught:
         cores.stop(workspace, "po")
+    assert caught.value.remedy == "%ggml sandbox core po"
+
+
+def test_a_simulated_device_is_said_to_be_one(workspace: Workspace) -> None:
+    fleet = SimulatedFleet("weather", ("weather-01", "weather-02"), "success")
+    simulated.write(workspace.folder("fleets", "weather"), fleet)
+    error = failing(workspace, "weather-02")
+    assert str(error).splitlines() == [
+        "weather-02 is simulated: no component runs there",
+        "Next: %ggml sandbox core NAME-OF-YOUR-OWN",
+    ]
+    with pytest.raises(CoreError, match="weather-01 is simulated"):
+        cores.stop(workspace, "weather-01")
+    assert "no core device weather-03" in str(failing(workspace, "weather-03"))
 
 
 def test_one_that_starts_is_waited_for(
@@ -116,7 +142,10 @@ def test_the_only_one_is_meant_and_of_several_the_one_that_runs(workspace: Works
     roof = start(workspace, "roof")
     assert cores.find(workspace, "roof") == roof
     error = failing(workspace)
-    assert (error.why, error.remedy) == ("running are pi, roof", "--thing pi")
+    assert (error.why, error.remedy) == ("running are pi, roof", "%ggml core status --thing pi")
+    with pytest.raises(CoreError) as caught:
+        cores.find(workspace, None, "%ggml core deploy --remove a")
+    assert caught.value.remedy == "%ggml core deploy --remove a --thing pi"
     assert cores.stop(workspace, "pi").things == ("pi",)
     assert cores.find(workspace, None) == roof
     ended = cores.stop(workspace, None)

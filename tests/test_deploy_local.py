@@ -14,6 +14,7 @@ import pytest
 
 from ggml_magic.core import client
 from ggml_magic.core.client import CoreDevice
+from ggml_magic.core.logs import last_lines
 from ggml_magic.deploy import cores, local
 from ggml_magic.deploy.local import LocalDeployment, Wish
 from ggml_magic.deploy.watch import Step
@@ -82,59 +83,6 @@ def core_with_folders(tmp_path: Path) -> Iterator[Bench]:
     client.stop(made.root)
 
 
-def test_a_wish_is_what_the_core_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "r").mkdir()
-    (tmp_path / "c.json").write_text('{"a": {"RESET": [""]}}')
-    asked = local.request(
-        Wish(
-            "r",
-            "r",
-            {"a": "1.0.0"},
-            ("b",),
-            "c.json",
-            {"a": "me:us", "b:posixUser": "you", "b:cpus": "0.5", "b:memory": "1024"},
-            "nothing",
-        )
-    )
-    assert asked == {
-        "recipeDirectoryPath": str(tmp_path / "r"),
-        "artifactsDirectoryPath": str(tmp_path / "r"),
-        "rootComponentVersionsToAdd": {"a": "1.0.0"},
-        "rootComponentsToRemove": ["b"],
-        "componentToConfiguration": {"a": {"RESET": [""]}},
-        "componentToRunWithInfo": {
-            "a": {"posixUser": "me:us"},
-            "b": {"posixUser": "you", "systemResourceLimits": {"cpus": 0.5, "memory": 1024}},
-        },
-        "failureHandlingPolicy": "DO_NOTHING",
-    }
-    written = local.request(Wish(configuration=' {"a": {"MERGE": {"x": 1}}}'))
-    assert written["componentToConfiguration"] == {"a": {"MERGE": {"x": 1}}}
-
-
-@pytest.mark.parametrize(
-    ("wish", "words"),
-    [
-        (Wish(), "nothing to do"),
-        (Wish(recipes="/nowhere/at/all"), "--recipes /nowhere/at/all is no folder"),
-        (Wish(artifacts="/etc/passwd"), "--artifacts /etc/passwd is no folder"),
-        (Wish(configuration="none.json"), "No such file"),
-        (Wish(configuration="{x"), "neither a file of JSON nor JSON"),
-        (Wish(configuration="x" * 5000), "neither a file of JSON nor JSON"),
-        (Wish(configuration="\0"), "neither a file of JSON nor JSON"),
-        (Wish(run_with={"a:user": "me"}), "--run-with a:user=me is not understood"),
-        (Wish(run_with={"a:cpus": "many"}), "NAME:cpus=NUMBER"),
-    ],
-)
-def test_what_cannot_be_meant_is_said_before_the_core_is_asked(wish: Wish, words: str) -> None:
-    with pytest.raises(GrammarError) as caught:
-        local.request(wish)
-    assert words in str(caught.value)
-    assert caught.value.remedy
-    assert len(str(caught.value).splitlines()) == 2
-
-
 @real
 def test_a_component_is_deployed_changed_rolled_back_and_removed(bench: Bench) -> None:
     bench.write(A, "1.0.0", {"Install": "cp {artifacts:path}/x .", **STAYS},
@@ -183,7 +131,8 @@ def test_what_goes_wrong_is_two_lines_with_the_next_command(bench: Bench) -> Non
     bench.deploy(add={A: "1.0.0"})
     version = bench.fails(DeploymentError, add={A: "3.0.0"})
     folders = f"--recipes {bench.recipes} --artifacts {bench.artifacts}"
-    assert "3.0.0 is not among the recipes (of it there: 1.0.0)" in version.why
+    held = "of it the folder has 1.0.0, this device 1.0.0"
+    assert f"3.0.0 is not among the recipes ({held})" in version.why
     assert version.remedy == f"%ggml core deploy --thing pi {folders} --component {A}=1.0.0"
     name = bench.fails(DeploymentError, add={"com.example.a": "1.0.0"})
     assert name.remedy.endswith(f"--component {A}=1.0.0")
@@ -198,11 +147,89 @@ def test_what_goes_wrong_is_two_lines_with_the_next_command(bench: Bench) -> Non
     with pytest.raises(CoreError, match="did you mean") as caught:
         cores.restart(bench.device, "com.example.Aa")
     assert caught.value.remedy == f"%ggml core restart {A} --thing pi"
-    (bench.recipes / "bad.yaml").write_text("a: [")
-    unreadable = bench.fails(DeploymentError, add={A: "1.0.0"})
-    assert f"{bench.recipes / 'bad.yaml'} cannot be used" in unreadable.why
-    assert unreadable.remedy == "%ggml core status --thing pi"
+    far = bench.fails(DeploymentError, add={"com.example.Thermometer": "1.0.0"})
+    assert far.remedy == f"ls {bench.recipes}"
+    bad = bench.recipes / "bad.yaml"
+    bad.write_text(f"ComponentName: {B}\nManifests: [\n")
+    unreadable = bench.fails(DeploymentError, add={B: "1.0.0"})
+    assert unreadable.why == (
+        f"{bad} cannot be used: the recipe is neither JSON nor YAML: line 3, column 1: "
+        "expected the node content, but found the end"
+    )
+    same = f"%ggml core deploy --thing pi {folders} --component {B}=1.0.0"
+    assert unreadable.remedy == f"mend {bad}, then {same}"
     assert bench.states() == {A: "1.0.0 RUNNING"}
+    # the step line does not tell the cause, which the error tells
+    assert [step for step in bench.steps if step.state == "FAILED"]
+    assert not any(step.detail for step in bench.steps if step.state == "FAILED")
+    # and it blocks no other component
+    passed = bench.deploy(add={A: "1.0.0"})
+    assert f"passed over: {bad} cannot be used: " in str(passed)
+    said = last_lines(bench.root / "core.log", 100, "WARN")
+    assert any(f"passed over: {bad}" in line for line in said)
+
+
+@real
+def test_what_is_missing_is_said_with_the_place_or_the_line_to_mend_it(bench: Bench) -> None:
+    bench.write(A, "1.0.0", STAYS, Artifacts=[{"URI": "s3://BUCKET/x"}])
+    folders = f"--recipes {bench.recipes} --artifacts {bench.artifacts}"
+    line = f"%ggml core deploy --thing pi {folders} --component {A}=1.0.0"
+    artifact = bench.fails(DeploymentError, add={A: "1.0.0"})
+    assert f"put it at {bench.artifacts / A / '1.0.0' / 'x'}" in artifact.why
+    assert artifact.remedy == line
+    error = bench.fails(DeploymentError, add={A: "1.0.0"}, artifacts=None)
+    assert error.remedy == (
+        f"%ggml core deploy --thing pi --recipes {bench.recipes} --component {A}=1.0.0"
+        " --artifacts DIR"
+    )
+    swapped = bench.fails(GrammarError, add={A: "1.0.0"}, recipes=str(bench.artifacts),
+                          artifacts=str(bench.recipes))  # fmt: skip
+    assert swapped.what == f"no recipe is in {bench.artifacts}"
+    assert swapped.remedy == line
+    bench.write(A, "1.0.0", STAYS)
+    bench.write(B, "1.0.0", STAYS)
+    for name, other in ((A, B), (B, A)):
+        file = bench.recipes / f"{name}-1.0.0.json"
+        read = json.loads(file.read_text())
+        read["ComponentDependencies"] = {other: {"VersionRequirement": "^1.0.0"}}
+        file.write_text(json.dumps(read))
+    # nobody answers for the cloud, and both are here
+    circle = bench.fails(DeploymentError, add={A: "1.0.0", B: "1.0.0"})
+    assert "depend on each other" in circle.why
+    assert circle.remedy == f"ls {bench.recipes}"
+
+
+@real
+@pytest.mark.parametrize("run", ["exit 7", "sleep 1; echo gone >&2; exit 7"])
+def test_what_ends_at_once_is_no_success(bench: Bench, run: str) -> None:
+    bench.write(A, "1.0.0", {"Run": run})
+    with pytest.raises(DeploymentError) as caught:
+        bench.deploy(add={A: "1.0.0"})
+    error = caught.value
+    assert len(str(error).splitlines()) == 2
+    assert A in str(error)
+    assert "7" in error.why
+    if "sleep" in run:  # else it may be BROKEN even before the deployment ends
+        assert error.what.startswith(f"the deployment succeeded, but {A} 1.0.0 ")
+        assert error.remedy == f"%ggml logs pi {A} --level WARN"
+
+
+@real
+def test_only_what_a_deployment_started_must_stay(bench: Bench) -> None:
+    bench.write(A, "1.0.0", {"Run": "until test -e go; do sleep 0.05; done; exit 7"})
+    bench.deploy(add={A: "1.0.0"})
+    bench.write(B, "1.0.0", STAYS)
+
+    def heard(step: Step) -> None:
+        if step.state == "SUCCEEDED":
+            (bench.root / "work" / A / "go").touch()
+
+    # A breaks while B is watched, and it was not this deployment that started it
+    wish = Wish(str(bench.recipes), add={B: "1.0.0"})
+    done = local.deploy(bench.device, wish, on_step=heard, timeout_seconds=SOON)
+    assert {each.name: each.state for each in done.components} == {A: "BROKEN", B: "RUNNING"}
+    broken = next(each for each in cores.report(bench.device).components if each.name == A)
+    assert "7" in broken.cause
 
 
 @real
@@ -215,6 +242,24 @@ def test_one_that_takes_long_goes_on(bench: Bench) -> None:
     bench.write(B, "1.0.0", STAYS)
     bench.deploy(add={B: "1.0.0"})
     assert bench.states() == {A: "1.0.0 RUNNING", B: "1.0.0 RUNNING"}
+
+
+@real
+def test_what_nucleus_lite_reads_otherwise_is_in_the_report(bench: Bench) -> None:
+    endpoint = bench.workspace.root / "sandbox" / "endpoint.json"
+    client.stop(bench.root)
+    bench.device = client.start(bench.root, "pi", endpoint, 5, "lite")
+    (bench.recipes / "a.yaml").write_text(f"""
+RecipeFormatVersion: "2020-01-25"
+ComponentName: {A}
+ComponentVersion: 1.0.0
+ComponentConfiguration: {{DefaultConfiguration: {{Interval: 3}}}}
+Manifests: [{{Platform: {{os: linux, runtime: "*"}}, Lifecycle: {{run: exec sleep 600}}}}]
+""")
+    shown = bench.deploy(add={A: "1.0.0"}).card().notes
+    assert [note.split(";")[0] for note in shown] == [
+        f"{A} 1.0.0: the recipe: nucleus lite reads numbers, booleans and nulls of YAML as text"
+    ]
 
 
 @real

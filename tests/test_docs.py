@@ -95,17 +95,24 @@ def test_the_readmes_own_model_runs(workspace: Workspace, tmp_path: Path) -> Non
 
 
 @pytest.mark.real
-def test_the_component_from_a_folder_runs(workspace: Workspace, tmp_path: Path) -> None:
+def test_the_components_from_a_folder_run(workspace: Workspace, tmp_path: Path) -> None:
     from ggml_magic.sandbox import client
 
     page = ROOT / "docs" / "core.md"
-    (recipe,), (script,) = blocks(page, "yaml"), blocks(page, "sh")
-    recipes = tmp_path / "recipes"
-    artifacts = tmp_path / "artifacts" / "com.example.Hello" / "1.0.0"
-    for folder in (recipes, artifacts):
-        folder.mkdir(parents=True)
-    (recipes / "com.example.Hello-1.0.0.yaml").write_text(recipe)
-    (artifacts / "hello.sh").write_text(script)
+    files = {
+        "recipes/com.example.Hello-1.0.0.yaml": blocks(page, "yaml"),
+        "artifacts/com.example.Hello/1.0.0/hello.sh": blocks(page, "sh"),
+        "recipes/com.example.Talk-1.0.0.json": blocks(page, "json"),
+        "artifacts/com.example.Talk/1.0.0/talk.py": blocks(page, "python"),
+        # the device SDK is here already, and not fetched for a test
+        ".ggml/cores/hello-pi/work/com.example.Talk/venv/bin/python": [
+            f'#!/bin/sh\nexec {sys.executable} "$@"\n'
+        ],
+    }
+    for name, (content,) in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    (tmp_path / name).chmod(0o700)
 
     def said(line: str) -> str:
         command = [sys.executable, "-m", "ggml_magic.command", *line.split()[1:]]
@@ -114,10 +121,14 @@ def test_the_component_from_a_folder_runs(workspace: Workspace, tmp_path: Path) 
         return ran.stdout
 
     try:
-        for line in blocks(page, "console")[0].splitlines():
-            if "ggml logs" in line:  # the script runs, and speaks in its own time
-                until(lambda line=line: "Hello, world, from hello-pi" in said(line))
-            else:
-                assert "hello-pi" in said(line)
+        first, deploy, logs, *others = blocks(page, "console")[0].splitlines()
+        assert "hello-pi" in said(first)
+        said(deploy)
+        # the script runs, and speaks in its own time
+        until(lambda: "Hello, world, from hello-pi" in said(logs))
+        said(deploy.replace("Hello", "Talk"))
+        assert "{'said': 'hello'}" in said("ggml messages talk/hello").replace('"', "'")
+        for line in others:
+            assert "hello-pi" in said(line)
     finally:
         client.stop(workspace)

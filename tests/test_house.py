@@ -30,6 +30,15 @@ def test_every_room_is_on_the_plan() -> None:
     assert drawn - {"widgets/", "pipelines/", "data/"} - rooms <= {"ggml_magic/"}
 
 
+def test_every_module_of_the_core_is_on_its_plan() -> None:
+    plan = (ROOT / "docs" / "architecture.md").read_text()
+    table = plan.split("## Inside the core")[1].split("A deployment is written down")[0]
+    drawn = re.findall(r"`([a-z_]+)`", table.split("|---|---|")[1])
+    assert sorted(drawn) == sorted(
+        path.stem for path in (PACKAGE / "core").glob("*.py") if path.name != "__init__.py"
+    )
+
+
 def test_every_module_has_a_test_file() -> None:
     names = {path.stem for path in (ROOT / "tests").glob("test_*.py")}
     missing = []

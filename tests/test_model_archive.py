@@ -54,6 +54,7 @@ def test_files_and_folders_come_out(pack: Pack, tmp_path: Path) -> None:
     path = pack(tmp_path, {"./1/saved_model.pb": b"a", "1/variables/v.index": b"bb"})
     out = unpack(path, tmp_path / "new")
     assert out.parent.parent == tmp_path / "new" and out.name == "m"
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
     assert (out / "1" / "saved_model.pb").read_bytes() == b"a"
     assert (out / "1" / "variables" / "v.index").read_bytes() == b"bb"
     assert unpack(path, tmp_path / "new") != out

@@ -185,6 +185,7 @@ def test_places_in_the_cloud_are_fetched(tmp_path: Path) -> None:
 
     for text in ("s3://bucket/a/model.tar.gz", "sagemaker:training-job/rain-1"):
         assert answers_as_then(only(text, tmp_path / text[:2], fetch=fetch))
+        assert (tmp_path / text[:2]).stat().st_mode & 0o777 == 0o700
     assert answers_as_then(only("s3://b/k#serving_default", tmp_path / "x", fetch=fetch))
     assert asked == [
         ("s3://bucket/a/model.tar.gz", True),

@@ -89,6 +89,30 @@ def test_what_could_not_be_expanded_is_refused(shell: InteractiveShell) -> None:
     assert "thing" in error.why
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        """'{"com.example.Hello": {"MERGE": {"Name": "x"}}}' --thing $thing""",
+        """'{conf}' --thing {thing}""",
+        "{conf} --thing {thing}",
+        "'{text}' --thing {thing}",
+    ],
+)
+def test_json_is_a_value_as_it_is(shell: InteractiveShell, written: str) -> None:
+    shell.user_ns["thing"] = "pi"
+    shell.user_ns["conf"] = {"com.example.Hello": {"MERGE": {"Name": "x"}}}
+    shell.user_ns["text"] = json.dumps(shell.user_ns["conf"])
+    # understood as far as the core device, of which there is none
+    error = failure(shell, f"%ggml core deploy --configuration {written}")
+    assert str(error).startswith("there is no core device pi here")
+
+
+def test_json_with_a_mistake_is_told_as_such(shell: InteractiveShell) -> None:
+    error = failure(shell, """%ggml core deploy --configuration '{"a": }'""")
+    assert isinstance(error, UnknownNameError)
+    assert "neither a Python expression nor a JSON object" in error.what
+
+
 def test_a_cell_goes_to_verbs_that_take_one(shell: InteractiveShell) -> None:
     assert isinstance(failure(shell, "%%ggml deploy rain --to thing/x\npass"), GrammarError)
     assert isinstance(failure(shell, "%%ggml inference rain\npass"), NotYetError)

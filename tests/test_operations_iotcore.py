@@ -21,7 +21,7 @@ from ipcs import OWN, SOON, Core, core_with_two_components
 from sandboxes import connected
 
 from ggml_magic.core import mqtt as room
-from ggml_magic.core.packets import LARGEST_PAYLOAD
+from ggml_magic.core.quotas import LARGEST_PAYLOAD
 from ggml_magic.observe.messages import messages
 from ggml_magic.sandbox import client as sandboxes
 from ggml_magic.sandbox import endpoint as ep

@@ -10,6 +10,7 @@ from awsiot.greengrasscoreipc import connect, model
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 from ipcs import OWN, SOON, Core, client_of_own, core_with_two_components
 
+from ggml_magic.core import ipc
 from ggml_magic.core.ipc import Call, IpcError, Stream
 from ggml_magic.core.operations import requests
 
@@ -63,3 +64,24 @@ def test_no_key_path_is_all() -> None:
 
 def asked(**request: Any) -> Call:
     return Call(OWN, "Any", request, Stream(1, cast("Any", None)))
+
+
+@pytest.mark.real
+def test_a_client_that_never_ends_its_answered_streams_goes_on_for_ever(
+    client: GreengrassCoreIPCClientV2,
+) -> None:
+    """The SDK's V2 client does not; a component calls more than once a second for months."""
+    for _ in range(ipc.MOST_STREAMS + 2):
+        assert client.get_configuration(key_path=["Interval"]).value == {"Interval": 3}
+
+
+def test_what_a_component_may_not_do_is_told_once_of_the_same(
+    core: Core, client: GreengrassCoreIPCClientV2
+) -> None:
+    for _ in range(3):
+        with pytest.raises(model.UnauthorizedError):
+            client.publish_to_topic(topic="no/policy", publish_message=model.PublishMessage())
+    assert core.refused == [
+        (OWN, f"UnauthorizedError: Principal {OWN} is not authorized to perform "
+         "aws.greengrass.ipc.pubsub:aws.greengrass#PublishToTopic on resource no/policy")
+    ]  # fmt: skip

@@ -29,7 +29,7 @@ def test_nothing_runs_in_a_fresh_workspace(workspace: Workspace) -> None:
     assert "it starts on first use" in str(shown)
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "..", "a b", "ü", "n" * 129])
+@pytest.mark.parametrize("name", ["", "a/b", "..", "a b", "ü", "n" * 129, "-y", ":"])
 def test_a_core_needs_a_things_name(workspace: Workspace, name: str) -> None:
     with pytest.raises(CoreError, match="cannot be called"):
         client.add_core(workspace, name, 5)

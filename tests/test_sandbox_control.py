@@ -33,6 +33,7 @@ class Running:
             self.notices,
             lambda *core: self.provisioned.append(core),
             lambda *group: self.enrolled.append(group),
+            {"weather:pi": ["roof", "garden"], "alone": []}.get,
             self.ending,
         )
 
@@ -86,6 +87,15 @@ def test_changes_are_told_from_a_number_on() -> None:
     running.notices.tell_shadow("other", "n", 3)
     also = running.ask("GET", path, f"after={start + 1}&wait=20&also=another&also=other")[1]
     assert also["shadows"] == [{"thing": "other", "name": "n", "version": 3}]
+
+
+def test_the_groups_of_a_thing_are_told() -> None:
+    running = Running()
+    found = {"thingGroups": [{"thingGroupName": name} for name in ("roof", "garden")]}
+    assert running.ask("GET", "/_ggml/things/weather:pi/groups") == (200, found)
+    assert running.ask("GET", "/_ggml/things/alone/groups") == (200, {"thingGroups": []})
+    assert running.ask("GET", "/_ggml/things/nobody/groups")[0] == 404
+    assert running.ask("PUT", "/_ggml/things/alone/groups")[0] == 404
 
 
 @pytest.mark.parametrize("query", ["after=x", "wait=soon", "after=1.5"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -16,8 +17,10 @@ from sandboxes import (
     until,
 )
 
+from ggml_magic import settings
 from ggml_magic.core import client as core
-from ggml_magic.errors import CoreError, GrammarError
+from ggml_magic.errors import CoreError, GrammarError, NotYetError
+from ggml_magic.observe import logs
 from ggml_magic.sandbox import client, fleet
 from ggml_magic.workspace import Workspace
 
@@ -32,6 +35,7 @@ TARGET = f"arn:aws:iot:{REGION}:123456789012:thinggroup/"
         (201, "weather", "not 201"),
         (5, "a/b", "a thing group cannot be called 'a/b'"),
         (5, "", "cannot be called ''"),
+        (5, "-x", "begins with a letter or digit"),
         (5, "n" * 127, "at most 128"),
     ],
 )
@@ -156,3 +160,29 @@ def _execution(aws: Any, thing: str) -> dict[str, Any]:
 
 def _ends(aws: Any, things: tuple[str, ...]) -> Counter[str]:
     return Counter(_execution(aws, thing)["coreDeviceExecutionStatus"] for thing in things)
+
+
+@pytest.mark.real
+def test_a_fleet_that_is_asked_for_again_with_less_is_what_it_was(workspace: Workspace) -> None:
+    assert len(fleet.add(workspace, 3, "few", 5).things) == 3
+    assert len(fleet.add(workspace, 1, "few", 5).things) == 3
+    pids = _pids(workspace)
+    # another dialect: each starts again as that
+    fleet.add(workspace, 3, "few", 5, dialect="lite")
+    assert not pids & _pids(workspace)
+    assert {_dialect(root) for root in client.core_roots(workspace)} == {"lite"}
+
+
+@pytest.mark.real
+def test_no_real_device_takes_the_name_of_a_simulated_one(workspace: Workspace) -> None:
+    fleet.add(workspace, 2, "sim", 5, "")
+    with pytest.raises(CoreError, match="is a simulated device of the fleet sim"):
+        client.add_core(workspace, "sim-01", 5)
+    with pytest.raises(NotYetError, match="no component runs on it"):
+        logs.tail(workspace, settings.load(workspace), "sim-01", "core")
+
+
+def _dialect(root: Path) -> str:
+    device = core.running(root)
+    assert device is not None
+    return device.dialect

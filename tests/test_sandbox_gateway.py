@@ -42,6 +42,11 @@ def test_who_belongs_to_a_group(upstream: Upstream) -> None:
     upstream.ask("iot", REGION, "PUT", "/thing-groups/addThingToThingGroup", body=joined)
     assert gateway.is_group(REGION, group)
     assert gateway.members(REGION, group) == [name]
+    assert gateway.groups(REGION, name) == [group]
+    assert gateway.groups("us-east-1", name) is None
+    path = "/thing-groups/removeThingFromThingGroup"
+    upstream.ask("iot", REGION, "PUT", path, body=joined)
+    assert gateway.groups(REGION, name) == []
 
 
 def test_an_objects_digest_is_that_of_its_bytes(upstream: Upstream) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from brokers import Running, publish, run, running, until
+from brokers import CONNACK, DISCONNECT, PUBACK, Running, connect, publish, run, running, until
 
-from ggml_magic.core import packets
-from ggml_magic.core.packets import Message
+from ggml_magic.core.quotas import Message
 
 __all__ = ["running"]
 
@@ -59,10 +58,27 @@ def test_who_publishes_and_leaves_at_once_was_heard(running: Running) -> None:
         heard: list[Message] = []
         link = await running.link("x", heard.append)
         await link.subscribe("#", 1)
-        sent = [publish("a", b"%d" % number, 1) for number in range(500)]
-        _, writer = await running.raw(packets.connect("raw", "me", 60), *sent, packets.disconnect())
+        sent = [publish("a", b"%d" % number) for number in range(500)]
+        reader, writer = await running.raw(connect())
+        assert await reader.readexactly(len(CONNACK)) == CONNACK
+        writer.write(b"".join([*sent, DISCONNECT]))
         await writer.drain()
         writer.close()
+        await until(lambda: len(heard) == 500)
+        assert [message.payload for message in heard] == [b"%d" % n for n in range(500)]
+
+    run(test)
+
+
+def test_what_is_acknowledged_was_taken(running: Running) -> None:
+    async def test() -> None:
+        heard: list[Message] = []
+        link = await running.link("x", heard.append)
+        await link.subscribe("#", 1)
+        sent = [publish("a", b"%d" % number, 1) for number in range(500)]
+        reader, writer = await running.raw(connect(), *sent)
+        await reader.readexactly(len(CONNACK) + len(PUBACK) * 500)
+        writer.transport.abort()
         await until(lambda: len(heard) == 500)
         assert [message.payload for message in heard] == [b"%d" % n for n in range(500)]
 

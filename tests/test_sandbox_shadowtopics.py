@@ -21,7 +21,7 @@ from sandboxes import (
 )
 
 from ggml_magic.core.link import Link
-from ggml_magic.core.packets import LARGEST_PAYLOAD, Message
+from ggml_magic.core.quotas import LARGEST_PAYLOAD, Message
 from ggml_magic.sandbox.endpoint import Endpoint
 
 pytestmark = pytest.mark.real
@@ -36,17 +36,16 @@ def with_client(
     async def within() -> None:
         said: Said = []
         port = urlsplit(endpoint.mqtt).port or 0
-        link = await Link.open(
-            HOST, port, unique("me"), "me",
-            lambda message: said.append((message.topic, message.payload)),
-        )  # fmt: skip
-        reading = asyncio.create_task(link.run())
+        link = await Link.open(HOST, port, unique("me"), "me")
+        reading = asyncio.create_task(
+            link.run(lambda message: said.append((message.topic, message.payload)))
+        )
         assert await link.subscribe(topic_filter, 1)
         try:
             await test(link, said)
         finally:
+            reading.cancel()
             await link.close()
-            await asyncio.gather(reading, return_exceptions=True)
 
     run(within)
 

@@ -27,7 +27,6 @@ Manifests: [{{Platform: {{os: linux}}, Lifecycle: {{Run: exec sleep 600}}}}]
 def test_what_does_not_belong_to_an_action_is_refused(workspace: Workspace) -> None:
     for call, words in (
         (lambda: core("restart"), "needs the component's NAME"),
-        (lambda: core("status", A), "takes no name"),
         (lambda: core("stop", recipes="r"), "takes no --recipes"),
         (lambda: core("deploy", json=True), "takes no --json"),
         (lambda: core("status", run_with={"a": "b"}), "takes no --run-with"),
@@ -38,6 +37,46 @@ def test_what_does_not_belong_to_an_action_is_refused(workspace: Workspace) -> N
             call()
         assert words in str(caught.value)
         assert caught.value.remedy == "%ggml core --help"
+
+
+def test_a_core_device_named_by_its_place_is_told_how_it_is_named(workspace: Workspace) -> None:
+    for action in ("stop", "status", "deploy"):
+        with pytest.raises(GrammarError, match="takes no name by its place") as caught:
+            core(action, "lite-pi")
+        assert caught.value.remedy == f"%ggml core {action} --thing lite-pi"
+
+
+def test_what_python_gives_is_taken_or_refused_in_two_lines(workspace: Workspace) -> None:
+    conf = {A: {"MERGE": {"x": 1}}}
+    for component in ({A: "1.0.0"}, [f"{A}=1.0.0"], (f"{A}=1.0.0",), f"{A}=1.0.0"):
+        for configuration in (conf, json.dumps(conf), Path("none.json")):
+            # as far as the core device, of which there is none
+            with pytest.raises(CoreError, match="no core device here"):
+                core("deploy", component=component, configuration=configuration)
+    for wrong in ("a", "=1", ["a=1", 2], [("a", "b")], {"a": 1}, {1: "a"}, 7, "a="):
+        with pytest.raises(GrammarError, match="it takes a mapping") as caught:
+            core("deploy", component=wrong)  # type: ignore[arg-type]  # that is the test
+        assert len(str(caught.value).splitlines()) == 2
+    for other in (7, ["a"], b"{}"):
+        with pytest.raises(GrammarError, match="it takes a mapping, JSON"):
+            core("deploy", configuration=other)  # type: ignore[arg-type]  # that is the test
+
+
+def test_of_several_cores_the_next_line_is_the_whole_one(workspace: Workspace) -> None:
+    for thing in ("pi", "roof"):
+        workspace.folder("cores", thing)
+    for call, line in (
+        (lambda: core("status"), "%ggml core status"),
+        (lambda: core("restart", A), f"%ggml core restart {A}"),
+        (
+            lambda: core("deploy", component=f"{A}=1.0.0", configuration={A: {"RESET": []}}),
+            f"%ggml core deploy --component {A}=1.0.0 --configuration "
+            f"""'{{"{A}": {{"RESET": []}}}}'""",
+        ),
+    ):
+        with pytest.raises(CoreError) as caught:
+            call()
+        assert caught.value.remedy == f"{line} --thing pi"
 
 
 def test_where_there_is_no_core(workspace: Workspace) -> None:
@@ -57,7 +96,7 @@ def test_deployed_looked_at_restarted_and_ended(
     root = workspace.folder("cores", "pi")
     client.start(root, "pi", workspace.root / "sandbox" / "endpoint.json", 5)
     try:
-        done = core("deploy", recipes=str(tmp_path / "recipes"), component={A: "1.0.0"})
+        done = core("deploy", recipes=str(tmp_path / "recipes"), component=[f"{A}=1.0.0"])
         assert isinstance(done, LocalDeployment)
         said = capsys.readouterr().out
         assert "SUCCEEDED" in said

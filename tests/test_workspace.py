@@ -55,6 +55,21 @@ def test_a_folder_takes_its_name_only_when_it_is_whole(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_each_folder_that_is_made_is_private_whatever_makes_it(tmp_path: Path) -> None:
+    workspace = ws.Workspace(tmp_path / ".ggml")
+    ws.write_json(workspace.root / "receipts" / "one.json", 1)
+    workspace.folder("cores", "pi")
+    with ws.whole_folder(workspace.root / "models" / "rain" / "sha") as aside:
+        (aside / "model.json").touch()
+    made = [path for path in (workspace.root, *workspace.root.rglob("*")) if path.is_dir()]
+    assert len(made) == 7
+    assert {path.stat().st_mode & 0o777 for path in made} == {0o700}
+    # what is there stays as its owner wants it
+    workspace.root.chmod(0o711)
+    workspace.folder("cores", "other")
+    assert workspace.root.stat().st_mode & 0o777 == 0o711
+
+
 def test_folders_are_private_and_locks_exclude(tmp_path: Path) -> None:
     workspace = ws.Workspace(tmp_path / ".ggml")
     assert workspace.folder("receipts").stat().st_mode & 0o077 == 0

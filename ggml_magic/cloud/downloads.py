@@ -11,6 +11,7 @@ from typing import Any
 from ggml_magic.cloud.connect import Cloud
 from ggml_magic.cloud.gateway import MISSING, Gateway, telling
 from ggml_magic.errors import CloudError, GrammarError
+from ggml_magic.workspace import make_private
 
 S3, TRAINING_JOB = "s3://", "sagemaker:training-job/"
 COMPLETED = "Completed"
@@ -32,7 +33,7 @@ def fetch(cloud: Cloud, where: str, folder: Path) -> Path:
     if where.startswith(TRAINING_JOB):
         where = _artifact_of(cloud, where.removeprefix(TRAINING_JOB))
     bucket, key = _place(where)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_private(folder)
     target = Path(tempfile.mkdtemp(prefix="fetched-", dir=folder))
     s3 = cloud.storage.s3
     # a key that ends in a slash is a folder's mark, and its object empty

@@ -31,7 +31,8 @@ VARIABLES = {
     "kernel": ("rootPath",),
     "iot": ("thingName",),
 }
-STEPS = ("Bootstrap", "Install", "Startup", "Run", "Shutdown", "Recover", "Uninstall")
+# Nucleus lite finds its steps in lower case only; the classic nucleus takes any.
+STEPS = ("bootstrap", "install", "startup", "run", "shutdown", "recover", "uninstall")
 STEP = ("Script", "RequiresPrivilege", "Skipif", "Timeout", "Setenv")
 UNARCHIVE = ("NONE", "ZIP")
 READERS = ("NONE", "OWNER", "ALL")
@@ -149,9 +150,9 @@ def _lifecycles(recipe: dict[str, Any]) -> Iterator[Finding]:
         if recipe.get("Lifecycle") and not manifest.get("Lifecycle"):
             continue  # the global lifecycle is the one that counts
         steps = dict(_steps(manifest))
-        started = [name for name in ("Startup", "Run") if name in steps]
+        started = [name for name in ("startup", "run") if name in steps]
         if len(started) != 1:
-            mend = "it needs one of Run and Startup, and not both"
+            mend = "it needs one of run and startup, and not both"
             yield Finding("lifecycle", f"{place}.Lifecycle", mend)
         for name, step in steps.items():
             yield from _step(f"{place}.Lifecycle.{name}", step)

@@ -38,7 +38,7 @@ class Lifecycle:
     def to_dict(self) -> dict[str, Any]:
         """As a recipe says it."""
         setenv = {"Setenv": dict(self.setenv)} if self.setenv else {}
-        return {**setenv, "Install": self.install.to_dict(), "Run": self.run.to_dict()}
+        return {**setenv, "install": self.install.to_dict(), "run": self.run.to_dict()}
 
 
 @dataclass(frozen=True)

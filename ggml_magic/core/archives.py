@@ -15,6 +15,7 @@ from ggml_magic.core.disk import UNFINISHED
 from ggml_magic.core.downloads import digest_of
 from ggml_magic.core.packages import ArtifactError, Room, remove
 from ggml_magic.core.recipe import Artifact
+from ggml_magic.workspace import make_private
 
 # In the folder beside an unpacked artifact's: the digest of what was unpacked.
 STAMP = ".digest"
@@ -37,7 +38,7 @@ def unpack(artifact: Artifact, archive: Path, target: Path, room: Room) -> None:
     """
     digest = artifact.digest or digest_of(archive)
     stamp = target.with_name(f"{target.name}{STAMP}")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_private(target.parent)
     aside = Path(tempfile.mkdtemp(UNFINISHED, f".{target.name}.", target.parent))
     try:
         with zipfile.ZipFile(archive) as content:

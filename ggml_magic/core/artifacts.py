@@ -18,6 +18,7 @@ from ggml_magic.core.packages import Room
 from ggml_magic.core.packages import remove as remove
 from ggml_magic.core.packages import tidy as tidy
 from ggml_magic.core.recipe import SHA256, Artifact
+from ggml_magic.workspace import make_private
 
 UNKNOWN_SCHEME = "UNSUPPORTED_ARTIFACT_SCHEME"
 Owned = Callable[[Path], None]
@@ -47,7 +48,7 @@ async def prepare(
     heeded = wishes or Wishes(Room(layout))
     folder = layout.artifacts / component / version
     arn = packages.arn_of(layout, component, version)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_private(folder)
     for artifact in artifacts:
         file = folder / _plain_name(artifact)
         await _fetch(store, artifact, arn, file, heeded.room)

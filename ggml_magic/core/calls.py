@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ggml_magic.core import payload
+from ggml_magic.core import payload, wire
 from ggml_magic.core.logs import Log
 
 
@@ -70,13 +70,27 @@ class Call:
     stream: Stream
 
 
+def _any_frame(component: str) -> int:
+    return wire.MAX_FRAME
+
+
+def _silent(component: str, why: str) -> None:
+    return
+
+
 Operation = Callable[[Call], Coroutine[Any, Any, Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
 class Serving:
-    """What a connection serves: operations by name, and whose a token is."""
+    """What a connection serves: operations by name, and whose a token is.
+
+    ``longest`` gives the bytes that a message of a component may have; ``refused`` hears of what
+    a component may not do, once of the same.
+    """
 
     operations: Mapping[str, Operation]
     component_of: Callable[[str], str | None]
     log: Log
+    longest: Callable[[str], int] = _any_frame
+    refused: Callable[[str, str], None] = _silent

@@ -28,12 +28,21 @@ class CoreDevice(Presented):
     root: Path
     pid: int
     socket: Path
+    dialect: str = "classic"
 
     def card(self) -> Card:
         """Thing, process and folder."""
-        facts = (("thing", self.thing), ("process", str(self.pid)), ("folder", str(self.root)))
+        facts = [
+            ("thing", self.thing),
+            ("process", str(self.pid)),
+            ("folder", str(self.root)),
+        ]
+        if self.dialect != "classic":
+            facts.append(("dialect", f"nucleus {self.dialect}"))
         note = "a development core on this machine, no real device"
-        return Card(f"core device {self.thing} on the sandbox: running", facts, notes=(note,))
+        return Card(
+            f"core device {self.thing} on the sandbox: running", tuple(facts), notes=(note,)
+        )
 
 
 def start(
@@ -42,12 +51,14 @@ def start(
     """Start a core device in a process of its own, or find the one that runs.
 
     ``endpoint_file`` says where the sandbox is, also after it came back elsewhere; ``dialect``
-    is ``classic`` or ``lite``, empty for what this root was before. Raises ``CoreError`` with the
-    last lines of its log.
+    is ``classic`` or ``lite``, empty for what this root was before; a core that runs as another
+    starts again. Raises ``CoreError`` with the last lines of its log.
     """
     found = running(root)
     if found is not None:
-        return found
+        if dialect in ("", found.dialect):
+            return found
+        launch.end(found.pid)
     command = child.command(
         MODULE,
         *("--root", str(root.resolve())),
@@ -74,7 +85,9 @@ def running(root: Path) -> CoreDevice | None:
     """The core device that runs at a root, if one does."""
     try:
         record: Any = read_json(Layout(root).record)
-        found = CoreDevice(record["thing"], root, int(record["pid"]), Path(record["socket"]))
+        found = CoreDevice(
+            record["thing"], root, int(record["pid"]), Path(record["socket"]), record["dialect"]
+        )
     except (OSError, ValueError, TypeError, KeyError):
         return None
     # a process id may be someone else's by now

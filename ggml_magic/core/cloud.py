@@ -120,6 +120,16 @@ class Cloud:
         body = {"status": status, "statusDetails": dict(details)}
         await self._json("UpdateJobExecution", "iot-jobs-data", "POST", path, body)
 
+    async def groups(self) -> frozenset[str] | None:
+        """The thing groups that the device is in; ``None`` where the cloud does not say."""
+        operation = "ListThingGroupsForCoreDevice"
+        path = f"/_ggml/things/{quote(self.thing)}/groups"
+        try:
+            found = await self._json(operation, "", "GET", path)
+            return frozenset(str(each["thingGroupName"]) for each in found["thingGroups"])
+        except (CloudError, KeyError, TypeError):
+            return None
+
     async def resolve(
         self, platform: Mapping[str, str], name: str, requirements: Mapping[str, str]
     ) -> Candidate:

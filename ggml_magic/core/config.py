@@ -137,6 +137,17 @@ def changes(before: Tree, after: Tree) -> list[Path]:
     ]
 
 
+def caught_up(before: Tree, held: Tree, wanted: Tree) -> Tree:
+    """What is wanted with what was written into ``held`` since it was ``before``.
+
+    The later write counts, leaf by leaf. What is caught up already stays as it is.
+    """
+    found, written = wanted.copy(), _since(before.root, held.root)
+    if isinstance(written, Branch):
+        _overlay(found.root, written)
+    return found
+
+
 def same(left: Any, right: Any) -> bool:
     """JSON equality, in which ``true`` is not 1."""
     return json.dumps(left, sort_keys=True) == json.dumps(right, sort_keys=True)
@@ -181,6 +192,32 @@ def _fill(branch: Branch, defaults: Mapping[str, Any]) -> None:
             branch.children[name.lower()] = (name, Leaf(copy.deepcopy(item), DEFAULTS_TIMESTAMP))
         elif isinstance(old[1], Branch) and isinstance(item, Mapping):
             _fill(old[1], item)
+
+
+def _since(old: Node | None, node: Node) -> Node | None:
+    """The part of a node that was written since it was the old one; ``None`` for nothing."""
+    if isinstance(node, Leaf):
+        if not isinstance(old, Leaf) or old.modified != node.modified:
+            return node
+        return None if same(old.value, node.value) else node
+    olds = old.children if isinstance(old, Branch) else {}
+    parts = {
+        key: (name, _since(olds[key][1] if key in olds else None, child))
+        for key, (name, child) in node.children.items()
+    }
+    written = {key: (name, part) for key, (name, part) in parts.items() if part is not None}
+    return Branch(node.modified, written) if written or not isinstance(old, Branch) else None
+
+
+def _overlay(branch: Branch, written: Branch) -> None:
+    """Merge nodes that carry the times of their own writing, in place."""
+    branch.modified = max(branch.modified, written.modified)
+    for key, (name, node) in written.children.items():
+        name, old = branch.children.get(key, (name, None))
+        if isinstance(node, Branch) and isinstance(old, Branch):
+            _overlay(old, node)
+        elif old is None or node.modified >= old.modified:
+            branch.children[key] = (name, copy.deepcopy(node))
 
 
 def _leaves(node: Node, path: Path) -> Iterator[tuple[Path, Any]]:

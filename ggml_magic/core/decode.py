@@ -73,8 +73,22 @@ def _yaml(text: str, no_json: str) -> Any:
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         if text.lstrip().startswith("{"):
             raise RecipeError(f"the recipe is no JSON: {no_json}") from None
-        why = " ".join(str(error).split())
-        raise RecipeError(f"the recipe is neither JSON nor YAML: {why}") from None
+        raise RecipeError(
+            f"the recipe is neither JSON nor YAML: {_sentence(text, error)}"
+        ) from None
+
+
+def _sentence(text: str, error: Exception) -> str:
+    """What the YAML parser says, and where, without its picture of the place."""
+    mark, position = getattr(error, "problem_mark", None), getattr(error, "position", None)
+    if mark is not None:
+        what = str(getattr(error, "problem", "")).replace("'<stream end>'", "the end")
+        return f"line {mark.line + 1}, column {mark.column + 1}: {what}"
+    if position is not None:  # a character that YAML does not have
+        before = text[:position].split("\n")
+        place = f"line {len(before)}, column {len(before[-1]) + 1}"
+        return f"{place}: a character that YAML does not have, U+{ord(text[position]):04X}"
+    return " ".join(str(error).split())
 
 
 def _check_events(yaml: Any, text: str) -> None:

@@ -111,7 +111,7 @@ class Deployer:
         if entry is not None and entry.phase is Phase.BOOTSTRAPPING:
             before, wanted = self._journal.contents()
             if not self._bootstraps.left(entry, before, wanted):
-                self._journal.step(Phase.MERGING)
+                self._merging()
         self._hold()
 
     def _hold(self) -> None:
@@ -180,6 +180,12 @@ class Deployer:
             self._log.info(f"deployment {document.identifier} for {document.group}")
             return await self._prepare_and_go_on(document, reporting)
 
+    async def tidied(self) -> None:
+        """Remove packages that nothing on the device needs, between two deployments."""
+        async with self._busy:
+            await self._taken_up()
+            await self._tidy()
+
     def told(self, deployment: str) -> None:
         """The result of a deployment is where it belongs, and need not be kept any more."""
         self._journal.told(deployment)
@@ -225,7 +231,6 @@ class Deployer:
         proposals = inventory.proposals(before, wanted)
         await updates.validated(identifier, proposals, document.validate_seconds)
         # while they were asked, components may have written into their configurations
-        before = self._held.contents
         self._journal.plan(before, self._preparation.contents(document, before, found))
 
     async def _go_on(self) -> Result:
@@ -266,8 +271,13 @@ class Deployer:
             self._hooks.restart()
             # cancelled when the core ends, which it is about to
             await asyncio.Event().wait()
-        self._journal.step(Phase.MERGING)
+        self._merging()
         return None
+
+    def _merging(self) -> None:
+        """From here on nothing is written into what the device holds, until it is replaced."""
+        self._journal.catch_up(self._held.contents)
+        self._journal.step(Phase.MERGING)
 
     async def _merge(self, entry: Entry) -> None:
         """The device holds what is wanted."""
@@ -293,6 +303,8 @@ class Deployer:
         if not entry.document.rolls_back:
             return Result(causes.FAILED, "FAILED_ROLLBACK_NOT_REQUESTED", cause, errors)
         self._log.warn(f"rolling back: {cause}")
+        if entry.phase is Phase.BOOTSTRAPPING:  # going back loses nothing either
+            self._journal.catch_up(self._held.contents)
         self._journal.undo(cause, errors)
         return None
 
@@ -327,7 +339,9 @@ class Deployer:
             broken = await self._engine.settled(names)
         if broken is None:
             return ""
-        return _told_with_dependents(broken.service.name, broken.reason, wanted)
+        # who needs a component that nobody asked for by itself
+        asking = wanted.dependents(broken.service.name)
+        return broken.reason + (f" (needed by {', '.join(asking)})" if asking else "")
 
     def _unsettled(self, names: list[str]) -> bool:
         return any(self._engine.state_of(name) not in SETTLED for name in names)
@@ -376,17 +390,6 @@ class Deployer:
         said = f"deployment ended: {result.detail}" + (f": {result.cause}" if result.cause else "")
         (self._log.info if result.status == causes.SUCCEEDED else self._log.warn)(said)
         return result
-
-
-def _told_with_dependents(broken: str, reason: str, wanted: Contents) -> str:
-    """Why a deployment failed; who named a component that nobody asked for by itself."""
-    if broken in wanted.roots:
-        return reason
-    asking = [
-        name for name, each in wanted.components.items()
-        if any(dependency.name == broken for dependency in each.dependencies)
-    ]  # fmt: skip
-    return f"{reason} (needed by {', '.join(asking)})" if asking else reason
 
 
 def _not_undone(entry: Entry, why: str) -> Result:

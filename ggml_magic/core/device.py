@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,8 @@ MINUTE = 60.0
 LEFTOVER_SECONDS = 1.0
 STATUS_FILE = "status.json"
 LOCAL = "local"
+# The folder of a workspace that holds the roots of its cores.
+CORES = "cores"
 RUN_BYTES = 8
 
 
@@ -92,7 +95,10 @@ class Device:
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._layout = Layout(options.root)
+        # the endpoint lies in a folder of the workspace, which has settings and holds all cores
+        workspace = Workspace(options.endpoint_file.parent.parent)
+        ours = options.root.parent == workspace.root / CORES
+        self._layout = Layout(options.root, workspace.root if ours else None)
         self._layout.make()
         self._layout.sweep()
         dialect = nucleus.dialect(self._layout, options.dialect)
@@ -100,8 +106,7 @@ class Device:
         self._socket = socketpath.place(options.root)
         self._run = secrets.token_hex(RUN_BYTES)
         self._log = Log(options.root / "core.log")
-        # the endpoint lies in a folder of the workspace, whose settings name the region
-        region = settings.load(Workspace(options.endpoint_file.parent.parent)).region
+        region = settings.load(workspace).region
         self._cloud = Cloud(options.thing, options.endpoint_file, region)
         self._held = Inventory(self._layout.state_file)
         environment = component_environment(
@@ -138,7 +143,9 @@ class Device:
             ).handlers(),
         }
         whose = self._access.principal(self._engine.component_of)
-        self._server = Server(Serving(dialects.served(operations, dialect), whose, self._log))
+        served = dialects.served(operations, dialect)
+        longest = partial(dialects.longest, dialect)
+        self._server = Server(Serving(served, whose, self._log, longest, self._refused))
         platform = nucleus.read(self._layout, self._held.contents).platform
         self._status = FleetStatus(
             self._cloud, self._engine, self._held, platform,
@@ -166,7 +173,7 @@ class Device:
         ``ready`` is called once everything listens. Raises ``RestartRequested`` after the end.
         """
         await self._end_leftovers()
-        watchman = self._guard()
+        self._watchman = self._guard()
         try:
             self._deployer.recover()
             policies.load(self._held)
@@ -194,9 +201,7 @@ class Device:
             await _until(ended, work)
         finally:
             await self._end()
-            assert watchman.stdin is not None  # noqa: S101  # it is a pipe
-            watchman.stdin.close()
-            watchman.wait()
+            _dismiss(self._watchman)
 
     async def _restart(self) -> None:
         """End, to start again, when a deployment wants it."""
@@ -235,11 +240,17 @@ class Device:
         limit = self._options.idle_minutes * MINUTE
         while not ended.is_set():
             await asyncio.sleep(LOOK_SECONDS)
+            self._keep_guarded()
             if identity.folder(self._options.root) != self._identity:
                 ended.set()
             elif time.monotonic() - max(self._cloud.last_answer, self._last_use) > limit:
                 self._log.info(f"no sandbox answered for {self._options.idle_minutes:g} minutes")
                 ended.set()
+
+    def _refused(self, component: str, why: str) -> None:
+        """A component may not do what it asked for: its own log says so."""
+        known = component in self._engine.supervisors
+        (self._engine.log(component) if known else self._log).warn(why)
 
     def _used(self) -> None:
         """Someone on this machine deploys: the core is needed, with or without a sandbox."""
@@ -272,6 +283,19 @@ class Device:
             start_new_session=True, env={},
         )  # fmt: skip
 
+    def _keep_guarded(self) -> None:
+        """Have another guard where ours was killed, so that no component outlives this core."""
+        if self._watchman.poll() is None:
+            return
+        try:
+            another = self._guard()
+        except OSError as error:  # no memory or no processes now; looked at again soon
+            self._log.warn(f"the guard of this core has ended, and another cannot start: {error}")
+            return
+        _dismiss(self._watchman)
+        self._watchman = another
+        self._log.warn(f"the guard of this core has ended; process {another.pid} guards now")
+
     async def _end_leftovers(self) -> None:
         """End what a killed core left, where its guard was killed too."""
         left = read_json(self._layout.record) or {}
@@ -285,6 +309,7 @@ class Device:
             "pid": os.getpid(),
             "run": self._run,
             "born": identity.born(os.getpid()),
+            "dialect": nucleus.dialect(self._layout),
             "socket": str(self._socket),
             "started": time.time(),
         }
@@ -304,6 +329,13 @@ class Device:
         self._layout.record.unlink(missing_ok=True)
         self._log.info("ended")
         self._log.close()
+
+
+def _dismiss(watchman: subprocess.Popen[bytes]) -> None:
+    """Let a guard do its work once more, and end."""
+    assert watchman.stdin is not None  # noqa: S101  # it is a pipe
+    watchman.stdin.close()
+    watchman.wait()
 
 
 async def _until(ended: asyncio.Event, work: tuple[Coroutine[Any, Any, None], ...]) -> None:

@@ -11,23 +11,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ggml_magic.core import access, recipe
+from ggml_magic.core import access, recipe, spelling
 from ggml_magic.core.calls import Call, IpcError, Operation
 from ggml_magic.core.decode import LARGEST_TEXT_BYTES, RecipeError, decode
 from ggml_magic.core.disk import read_json, write_json
-from ggml_magic.core.platforms import (
-    DIALECTS,
-    LITE_RUNTIME,
-    RUNTIME,
-    Dialect,
-    is_pattern,
-)
+from ggml_magic.core.platforms import DIALECTS, Dialect, never_on_lite
 from ggml_magic.core.recipe import value_of
+from ggml_magic.core.wire import MAX_FRAME
 
 LITE_LARGEST_BYTES = 16 * 1024
 DEPENDENCY_KEYS = ("VersionRequirement", "DependencyType")
 STEP_KEYS = ("Script", "Timeout", "RequiresPrivilege", "Skipif", "Setenv")
-STEPS = tuple(step.capitalize() for step in recipe.STEPS)
 # Steps that nucleus lite has no unit for.
 UNSERVED = ("shutdown", "recover")
 # A component without one of these never reports that it is done.
@@ -39,7 +33,8 @@ LITE_OPERATIONS = (
     "GetConfiguration", "UpdateConfiguration", "SubscribeToConfigurationUpdate", "UpdateState",
     "RestartComponent", "CreateLocalDeployment", "ValidateAuthorizationToken",
 )  # fmt: skip
-EVERY_OS = ("linux", "*", "all", "any", None)
+# A longer message of a component ends its connection to nucleus lite.
+LITE_MESSAGE_BYTES = 10_000
 
 
 def kept(file: Path, asked: str) -> Dialect:
@@ -78,6 +73,12 @@ def _for_the_terminal(operation: Operation) -> Operation:
     return answer
 
 
+def longest(dialect: str, component: str) -> int:
+    """Bytes that a message of a component, or of the terminal, may have."""
+    limited = dialect == "lite" and component != access.PRINCIPAL
+    return LITE_MESSAGE_BYTES if limited else MAX_FRAME
+
+
 def check(content: bytes, dialect: str) -> None:
     """Raise ``RecipeError`` with every reason for which a nucleus refuses a recipe."""
     if dialect != "lite":
@@ -106,15 +107,26 @@ def refusals(document: Mapping[str, Any], dialect: str) -> tuple[str, ...]:
 
 
 def warnings(content: bytes, dialect: str) -> tuple[str, ...]:
-    """What nucleus lite takes but not as the classic nucleus does."""
-    if dialect != "lite" or len(content) > LARGEST_TEXT_BYTES:
+    """What a nucleus passes over, and what nucleus lite takes otherwise than the classic one."""
+    if len(content) > LARGEST_TEXT_BYTES:
         return ()
     found = decode(content)
-    if found.kind != "yaml" or not _typed(found.document):
-        return ()
-    return (
-        "the recipe: nucleus lite reads numbers, booleans and nulls of YAML as text; write JSON",
-    )
+    said = [*spelling.passed_over(found.document)]
+    if dialect == "lite":
+        said += _supposed(found.document)
+        if found.kind == "yaml" and _typed(found.document):
+            said.append("the recipe: nucleus lite reads numbers, booleans and nulls of YAML as text"
+                        "; write JSON")  # fmt: skip
+    return tuple(said)
+
+
+def _supposed(document: Mapping[str, Any]) -> Iterator[str]:
+    """Digests without the algorithm, which the classic nucleus does not take."""
+    for at, manifest in enumerate(value_of(document, "Manifests", None) or ()):
+        for number, artifact in enumerate(value_of(manifest, "Artifacts", None) or ()):
+            if value_of(artifact, "Digest", None) and not value_of(artifact, "Algorithm", None):
+                place = f"Manifests[{at}].Artifacts[{number}]"
+                yield f"{place}: nucleus lite supposes that its digest is of {recipe.SHA256}"
 
 
 def _typed(value: Any) -> bool:
@@ -127,15 +139,8 @@ def _typed(value: Any) -> bool:
 
 def _platform(at: int, manifest: Mapping[str, Any]) -> Iterator[str]:
     """Why a manifest is never chosen on nucleus lite."""
-    wanted = value_of(manifest, "Platform", None) or {}
-    place = f"Manifests[{at}].Platform"
-    if wanted.get(RUNTIME) not in ("*", LITE_RUNTIME):
-        yield f'{place}: nucleus lite takes only what names runtime "*" or "{LITE_RUNTIME}"'
-    for key, value in wanted.items():
-        if is_pattern(value):
-            yield f"{place}.{key}: nucleus lite reads no regular expressions"
-    if not is_pattern(wanted.get("os")) and wanted.get("os") not in EVERY_OS:
-        yield f"{place}.os: nucleus lite runs on linux only"
+    for key, why in never_on_lite(value_of(manifest, "Platform", None) or {}):
+        yield f"{'.'.join(filter(None, (f'Manifests[{at}].Platform', key)))}: {why}"
 
 
 def _lifecycle(found: recipe.Recipe, at: int, manifest: Mapping[str, Any]) -> Iterator[str]:
@@ -152,14 +157,14 @@ def _lifecycle(found: recipe.Recipe, at: int, manifest: Mapping[str, Any]) -> It
         yield f"{place}: nucleus lite supports no lifecycle without a phase"
     elif not any(name in steps for name in REPORTING):
         yield (
-            f"{place}: without Run or Startup nucleus lite never hears that it is done"
+            f"{place}: without run or startup nucleus lite never hears that it is done"
             " and waits until the deployment fails"
         )
     for name, step in steps.items():
         if name in UNSERVED:
-            yield f"{place}.{name.capitalize()}: nucleus lite has no such step"
+            yield f"{place}.{name}: nucleus lite has no such step"
         if isinstance(step, Mapping) and value_of(step, "Skipif", None):
-            yield f"{place}.{name.capitalize()}.Skipif: nucleus lite does not know it"
+            yield f"{place}.{name}.Skipif: nucleus lite does not know it"
     for text in _texts(chosen):
         for match in FOREIGN.finditer(text):
             yield f"{place}: {match[0]} asks for another component, which nucleus lite cannot fill"
@@ -199,7 +204,7 @@ def _artifact(place: str, artifact: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _steps_spelling(place: str, lifecycle: Mapping[str, Any]) -> Iterator[str]:
-    yield from _keys(place, lifecycle, (*STEPS, "Setenv"))
+    yield from _keys(place, lifecycle, (*recipe.STEPS, "Setenv"))
     for name, step in lifecycle.items():
         if isinstance(step, Mapping) and str(name).lower() in recipe.STEPS:
             yield from _keys(f"{place}.{name}", step, STEP_KEYS)

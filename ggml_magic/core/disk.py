@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ggml_magic.workspace import make_private
+
 PRIVATE_FILE = 0o600
 # The end of names of what is not finished; it begins with a dot. A killed core leaves some.
 UNFINISHED = ".part"
@@ -29,9 +31,15 @@ SHADOW_MANAGER = "aws.greengrass.ShadowManager"
 
 @dataclass(frozen=True)
 class Layout:
-    """The folders and files below a core device's ``root``."""
+    """The folders and files below a core device's ``root``, which may be in a ``workspace``."""
 
     root: Path
+    workspace: Path | None = None
+
+    @property
+    def above(self) -> tuple[Path, ...]:
+        """The workspace's folders that lead to the root, the highest first."""
+        return (self.workspace, self.root.parent) if self.workspace else ()
 
     @property
     def recipes(self) -> Path:
@@ -115,7 +123,7 @@ class Layout:
             self.root / "logs",
         )
         for folder in folders:
-            folder.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
+            make_private(folder)
 
 
 def partial_name(name: str, digest: str) -> str:

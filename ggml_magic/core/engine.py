@@ -98,7 +98,9 @@ class Engine:
             for parent in reversed(folder.parents)
             if parent == self._layout.root or self._layout.root in parent.parents
         }
-        users.open_way(self._layout.root, (*way, *there), who)
+        if self._layout.above:
+            users.close_beside(self._layout.root.parent)
+        users.open_way((*self._layout.above, *way, *there), who)
         for folder in (*(each / service.version for each in packages), work):
             users.give(folder, who)
 

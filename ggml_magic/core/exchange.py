@@ -18,12 +18,13 @@ from ggml_magic.core import packages
 from ggml_magic.core.disk import PRIVATE_FOLDER, Layout, read_json, write_json
 from ggml_magic.core.packages import Room
 from ggml_magic.core.store_import import Brought, Found
+from ggml_magic.workspace import make_private
 
 # What is exchanged, once all of it is copied; and which of it stood there, once that began.
 PLAN, STOOD = "plan.json", "stood.json"
 
 
-def stage(layout: Layout, found: Found, aside: Path) -> None:
+def stage(layout: Layout, found: Found, aside: Path, room: Room) -> None:
     """Copy what was found into a folder of its own, which this makes.
 
     Raises ``OSError``, and ``ArtifactError`` where there is no room for it.
@@ -39,7 +40,7 @@ def stage(layout: Layout, found: Found, aside: Path) -> None:
     changed = {
         place: file for place, file in found.artifacts.items() if _differs(layout, place, file)
     }
-    Room(layout).claim("the artifacts", sum(file.stat().st_size for file in changed.values()))
+    room.claim("the artifacts", sum(file.stat().st_size for file in changed.values()))
     for place, file in changed.items():
         _copy(file, _fresh(aside, len(places)))
         places.append(layout.artifacts / place)
@@ -82,7 +83,7 @@ def publish(layout: Layout, aside: Path) -> None:
         if stood[number] and not before.exists():
             place.replace(before)
         if fresh.exists():
-            place.parent.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
+            make_private(place.parent)
             fresh.replace(place)
 
 
@@ -93,7 +94,7 @@ def undo(layout: Layout, aside: Path) -> None:
         before = _before(aside, number)
         if before.exists():
             packages.remove(place)
-            place.parent.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
+            make_private(place.parent)
             before.replace(place)
         elif not stood[number]:
             packages.remove(place)

@@ -36,6 +36,10 @@ def start(
     ``dialect`` is as in ``client.start``. Raises ``CoreError`` for the first that did not start;
     the others go on.
     """
+    held = {thing: client.running(root) for thing, root in roots.items()}
+    stop(
+        [roots[thing] for thing, each in held.items() if each and dialect not in ("", each.dialect)]
+    )
     missing = {thing: root for thing, root in roots.items() if client.running(root) is None}
     if missing:
         command = child.command(
@@ -47,7 +51,7 @@ def start(
         launch.first_process(command, FIRST_SECONDS + MORE_SECONDS * len(missing))
     # a core that this could not start is tried again alone, and says why
     return tuple(
-        client.running(root) or client.start(root, thing, endpoint_file, idle_minutes)
+        client.running(root) or client.start(root, thing, endpoint_file, idle_minutes, dialect)
         for thing, root in roots.items()
     )
 

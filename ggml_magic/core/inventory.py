@@ -5,8 +5,9 @@ Written whole after each change, so that a core that is killed comes back with w
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ggml_magic.core.config import Tree
 from ggml_magic.core.disk import read_json, write_json
 from ggml_magic.core.lifecycle import Service
 from ggml_magic.core.orders import Limits
+from ggml_magic.core.provided import NUCLEUS, NUCLEUS_LITE
 from ggml_magic.core.recipe import Dependency
 
 
@@ -72,16 +74,34 @@ class Contents:
         """Components that a deployment names."""
         return {name for group in self.groups.values() for name in group.roots}
 
+    def dependents(self, component: str) -> list[str]:
+        """Who depends on a component that no deployment names."""
+        if component in self.roots:
+            return []
+        return [
+            name for name, each in self.components.items()
+            if any(dependency.name == component for dependency in each.dependencies)
+        ]  # fmt: skip
+
     def services(self) -> dict[str, Service]:
         """What runs; raises ``RecipeError`` for a lifecycle that cannot be."""
+        default = self._default_user()
         return {
             name: Service(
                 name, each.version, recipe.lifecycle(each.lifecycle),
                 tuple(d.name for d in each.dependencies if d.hard and d.name in self.components),
-                each.run_with, each.limits,
+                each.run_with or default, each.limits,
             )
             for name, each in self.components.items()
         }  # fmt: skip
+
+    def _default_user(self) -> str:
+        """Whom components run as that name nobody: the nucleus's runWithDefault (EDGE-CORE 5)."""
+        for name in (NUCLEUS, NUCLEUS_LITE):
+            with contextlib.suppress(KeyError):
+                found = self.components[name].configuration.read(("runWithDefault", "posixUser"))
+                return found if isinstance(found, str) else ""
+        return ""
 
     def dump(self) -> dict[str, Any]:
         """As JSON."""
@@ -132,6 +152,19 @@ def proposals(before: Contents, wanted: Contents) -> dict[str, object]:
         and old.version == each.version
         and config.changes(old.configuration, each.configuration)
     }
+
+
+def caught_up(before: Contents, held: Contents, wanted: Contents) -> Contents:
+    """What is wanted, with what components wrote into their configurations since ``before``."""
+    both = before.components.keys() & held.components.keys()
+    components = {
+        name: replace(each, configuration=config.caught_up(
+            before.components[name].configuration, held.components[name].configuration,
+            each.configuration,
+        )) if name in both else each
+        for name, each in wanted.components.items()
+    }  # fmt: skip
+    return Contents(wanted.groups, components)
 
 
 class Inventory:

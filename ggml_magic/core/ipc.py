@@ -29,6 +29,9 @@ GREETING_SECONDS = 10.0
 # A refused client hangs up itself, and then sees why; one that does not is hung up on.
 REFUSED_SECONDS = 5.0
 # More open streams than any client of ours needs; each costs memory.
+TOLD = ("UnauthorizedError", "ServiceError")
+# Refusals of one connection that are worth a line in a log.
+MOST_TOLD = 100
 MOST_STREAMS = 10_000
 # No component, and nobody without a token, keeps the others out.
 MOST_CONNECTIONS = 768
@@ -82,6 +85,9 @@ class Connection(asyncio.Protocol):
         self._frames = wire.Splitter(GREETING_BYTES)
         self._take = self._greet
         self._streams: dict[int, Stream] = {}
+        # in the order of their answers; the oldest are forgotten
+        self._answered: dict[int, None] = {}
+        self._told: set[str] = set()
         self._last_stream = self._early_bytes = self._weighed = 0
         self._leaving = False
 
@@ -180,7 +186,7 @@ class Connection(asyncio.Protocol):
         else:
             self._timer.cancel()
             self.component, self._take = component, self._serve
-            self._frames.limit = wire.MAX_FRAME
+            self._frames.limit = self._serving.longest(component)
             self._outbox.send(ACCEPTED.sealed(0))
 
     def _serve(self, message: Message) -> None:
@@ -204,6 +210,9 @@ class Connection(asyncio.Protocol):
             raise FrameError("a stream begins without an operation")
         if ends and number in self._streams:
             self._close(number)
+            self._outbox.send(ENDED.sealed(number))
+        elif ends and number in self._answered:
+            del self._answered[number]
             self._outbox.send(ENDED.sealed(number))
 
     def _close(self, number: int) -> None:
@@ -249,10 +258,24 @@ class Connection(asyncio.Protocol):
             if stream.number in self._streams:
                 self._outbox.send(said(f"{operation}Response").sealed(stream.number, answer))
                 stream.opened()
+                if not stream.closed:
+                    self._forget(stream)
             else:  # it was ended meanwhile
                 stream.end()
 
+    def _forget(self, stream: Stream) -> None:
+        """Nobody waits for the end of an answered stream: the SDK's V2 client never tells it."""
+        del self._streams[stream.number]
+        self._answered[stream.number] = None
+        if len(self._answered) > MOST_STREAMS:
+            del self._answered[next(iter(self._answered))]
+
     def _refuse(self, stream: Stream, error: IpcError) -> None:
+        why = str(error)
+        if error.shape in TOLD and why not in self._told and len(self._told) < MOST_TOLD:
+            # not every component says what it was refused, and a person looks into its log
+            self._told.add(why)
+            self._serving.refused(self.component, f"{error.shape}: {why}")
         if self._streams.pop(stream.number, None) is not None:
             content = payload.write(error.members)
             self._outbox.send(failed(error.shape).sealed(stream.number, content))

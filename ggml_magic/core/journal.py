@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
-from ggml_magic.core import causes, inventory, orders
+from ggml_magic.core import causes, config, inventory, orders
 from ggml_magic.core.causes import UNREADABLE, Result
 from ggml_magic.core.disk import Layout, read_json, write_json
 from ggml_magic.core.inventory import Contents
@@ -110,6 +110,17 @@ class Journal:
         write_json(self._folder / BEFORE, before.dump())
         write_json(self._folder / WANTED, wanted.dump())
         self.step(Phase.BOOTSTRAPPING)
+
+    def catch_up(self, held: Contents) -> None:
+        """Take into the plan what components wrote since it was made.
+
+        ``held`` is what the device holds, none of which is of the plan yet. What is wanted comes
+        first: of a core that dies in between, the next one finds the same writes again.
+        """
+        before, wanted = self.contents()
+        if not config.same(held.dump(), before.dump()):
+            write_json(self._folder / WANTED, inventory.caught_up(before, held, wanted).dump())
+            write_json(self._folder / BEFORE, held.dump())
 
     def step(self, phase: Phase) -> None:
         """The next phase begins."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from ggml_magic.core import causes, exchange, local, packages, store_import
+from ggml_magic.core import causes, dialects, exchange, local, nucleus, packages, store_import
 from ggml_magic.core.causes import FAILED, SUCCEEDED, Result
 from ggml_magic.core.deployment import Deployer
 from ggml_magic.core.disk import Layout
@@ -16,16 +17,20 @@ from ggml_magic.core.local import Request, RequestError
 from ggml_magic.core.local_queue import IN_PROGRESS, QUEUED, Entry, Queue
 from ggml_magic.core.logs import Log
 from ggml_magic.core.orders import Document
-from ggml_magic.core.packages import ArtifactError
+from ggml_magic.core.packages import ArtifactError, Room
 from ggml_magic.core.platforms import dialect_of
 from ggml_magic.core.resolve import ResolutionError
-from ggml_magic.core.store_import import ImportRefusedError
+from ggml_magic.core.store_import import Found, ImportRefusedError
 from ggml_magic.core.versions import fits
 from ggml_magic.errors import UnreachableError
 
 # Where what is brought lies until its deployment has ended, beside the deployment's own file.
 ASIDE = ".brought"
 RESOLVING = "resolving"
+# The cloud has been asked and has none that fits either; it says which it has.
+NO_VERSION = re.compile(r"(no version of (\S+) fits: .*) \(.*; deployable: (.*)\)")
+RECIPE = "RECIPE_PARSE_ERROR"
+NUMBER = re.compile(r"[0-9]+")
 # After these the device holds, in whole or in part, what was brought.
 KEPT = ("SUCCESSFUL", "FAILED_ROLLBACK_NOT_REQUESTED", "FAILED_UNABLE_TO_ROLLBACK")
 
@@ -43,6 +48,8 @@ class LocalJobs:
         self._held = held
         self._log = log
         self._platform = platform
+        # what the deployment that goes on has brought
+        self._found = Found()
         deployer.on_end.append(self._heard)
 
     def recover(self) -> None:
@@ -70,17 +77,19 @@ class LocalJobs:
                 self._deployer.told(entry.identifier)
 
     async def _carried_out(self, entry: Entry) -> Result:
+        self._found = Found()
         try:
             request = local.parse(entry.request)
             aside = self._aside(entry)
             if entry.status == QUEUED or not exchange.staged(aside):
-                await asyncio.to_thread(self._stage, request, aside)
+                self._found = await self._staged(request, aside)
             present = self._held.contents.groups.get(request.group)
             roots = present.roots if present else {}
             document = local.document(request, entry.identifier, entry.created, roots)
         except (ImportRefusedError, RequestError, ArtifactError, OSError) as error:
             return causes.unchanged(error)
-        self._queue.put(replace(entry, status=IN_PROGRESS))
+        warnings = self._warnings(self._found) or entry.warnings
+        self._queue.put(replace(entry, status=IN_PROGRESS, warnings=warnings))
 
         def reporting(stage: str) -> None:
             # within the deployer's turn: a deployment before ours would tidy what it did not know
@@ -92,20 +101,67 @@ class LocalJobs:
         except UnreachableError as error:
             return self._alone(document, error)
 
-    def _stage(self, request: Request, aside: Path) -> None:
+    async def _staged(self, request: Request, aside: Path) -> Found:
+        """What the request brings lies aside; where room is short, after all that may go went."""
+        own = nucleus.read(self._layout, self._held.contents)
+        room = Room(self._layout, store_bytes=own.store_bytes)
+        try:
+            found = await asyncio.to_thread(self._stage, request, aside, room)
+        except ArtifactError:
+            # not by the room itself: a deployment of the cloud's may need what it has just loaded
+            await self._deployer.tidied()
+            found = await asyncio.to_thread(self._stage, request, aside, room)
+        for broken in found.broken:
+            self._log.warn(f"passed over: {broken}")
+        return found
+
+    def _stage(self, request: Request, aside: Path, room: Room) -> Found:
         """Read and check what the request brings, and copy it; in a thread."""
         dialect = dialect_of(self._platform)
         found = store_import.look(self._layout, request.recipes, request.artifacts, dialect)
-        store_import.check_artifacts(self._layout, found, request.add, self._platform)
-        exchange.stage(self._layout, found, aside)
+        store_import.check_readable(self._layout, found, request.add)
+        store_import.check_artifacts(
+            self._layout, found, request.add, self._platform, request.artifacts
+        )
+        exchange.stage(self._layout, found, aside, room)
+        return found
+
+    def _warnings(self, found: Found) -> tuple[str, ...]:
+        """What the core's dialect reads otherwise in the recipes that were brought."""
+        dialect = dialect_of(self._platform)
+        return tuple(
+            f"{each.recipe.name} {each.recipe.version}: {warning}"
+            for each in found.recipes
+            for warning in dialects.warnings(each.content, dialect)
+        )
+
+    def _explained(self, result: Result) -> Result:
+        """With the folder's part in it: its versions where none fits, a file that is refused."""
+        if told := NO_VERSION.fullmatch(result.cause):
+            cause = f"{told[1]} ({self._versions(told[2])}, the cloud {told[3]})"
+            return replace(result, cause=cause)
+        if RECIPE in result.errors:
+            file = store_import.blamed(self._found, result.cause, self._platform)
+            return (
+                replace(result, cause=f"{file} cannot be used: {result.cause}") if file else result
+            )
+        return result
+
+    def _versions(self, name: str) -> str:
+        brought = self._found.versions(name)
+        # what was brought may stand in the store until the deployment has ended
+        held = set(packages.stored(self._layout, name)) - set(brought)
+        if name in self._held.contents.components:
+            held.add(self._held.contents.components[name].version)
+        return f"of it the folder has {_listed(brought)}, this device {_listed(held)}"
 
     def _alone(self, document: Document, error: UnreachableError) -> Result:
         """The end where the cloud is needed and away: a person waits, so this does not."""
         for name, wanted in document.components.items():
             there = packages.stored(self._layout, name)
             if not any(fits(version, (wanted.version,)) for version in there):
-                held = ", ".join(sorted(there)) or "none"
-                text = f"{name} {wanted.version} is not among the recipes (of it there: {held})"
+                held = self._versions(name)
+                text = f"{name} {wanted.version} is not among the recipes ({held})"
                 return causes.unchanged(ResolutionError(f"{text}, and the cloud does not answer"))
         return causes.unchanged(error)
 
@@ -120,6 +176,7 @@ class LocalJobs:
         known = self._queue.find(entry.identifier)
         if known is None or not known.waits:
             return
+        result = self._explained(result)
         try:
             if result.detail in KEPT:
                 exchange.forget(self._aside(entry))
@@ -137,3 +194,9 @@ class LocalJobs:
 
     def _aside(self, entry: Entry) -> Path:
         return self._queue.folder / f"{entry.identifier}{ASIDE}"
+
+
+def _listed(versions: Iterable[str]) -> str:
+    """Versions, the lowest first."""
+    numbers = {each: [int(part) for part in NUMBER.findall(each)[:3]] for each in versions}
+    return ", ".join(sorted(numbers, key=lambda each: numbers[each])) or "none"

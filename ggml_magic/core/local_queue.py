@@ -32,7 +32,8 @@ class QueueFullError(Exception):
 class Entry:
     """One local deployment; ``created`` in milliseconds, later than that of each before it.
 
-    ``request`` is as it came. ``detail`` is the nucleus's word for how it ended.
+    ``request`` is as it came. ``detail`` is the nucleus's word for how it ended. ``warnings`` say
+    what this nucleus takes otherwise than others do.
     """
 
     identifier: str
@@ -43,6 +44,7 @@ class Entry:
     cause: str = ""
     errors: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def waits(self) -> bool:
@@ -121,6 +123,7 @@ def _read(file: Path) -> Entry | None:
     try:
         kept = read_json(file)
         lists = {name: tuple(kept[name]) for name in ("errors", "types")}
+        lists["warnings"] = tuple(kept.get("warnings", ()))
         return Entry(**{**kept, **lists})
     except (OSError, ValueError, TypeError, KeyError):
         return None

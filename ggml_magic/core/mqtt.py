@@ -2,18 +2,16 @@
 
 What is published while nobody answers waits in the spool; what is subscribed to is subscribed to
 again. The broker's address is read anew for each connection: the sandbox may come back elsewhere.
-amqtt does the protocol; it costs 5 MB, and is imported by a core that uses it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ggml_magic.core import quotas, topics
@@ -23,15 +21,12 @@ from ggml_magic.core.spool import Spool, SpoolError
 from ggml_magic.core.worker import FIRST_PAUSE, LONGEST_PAUSE
 
 if TYPE_CHECKING:
-    from amqtt.client import MQTTClient  # type: ignore[import-untyped]  # it ships no types
+    from ggml_magic.core.link import Link
 
 # What a device calls itself, as in its HTTP requests: its traffic is no use by a person.
 DEVICE_USER = "ggml-core"
 # A subscription that nobody confirms within this has failed.
 SUBSCRIBE_SECONDS = 10.0
-CONNECT_SECONDS = 10.0
-KEEP_ALIVE_SECONDS = 60
-REFUSED_FILTER = 0x80
 # How long the first message waits for the first connection.
 FIRST_SECONDS = 5.0
 CLOSE_SECONDS = 1.0
@@ -69,8 +64,7 @@ class Mqtt:
         self._tell = tell
         self._spool = Spool()
         self._wanted: list[Subscription] = []
-        self._link: MQTTClient | None = None
-        self._asking: set[asyncio.Task[Any]] = set()
+        self._link: Link | None = None
         self._up = asyncio.Event()
         self._tried = asyncio.Event()
         self._work: asyncio.Task[None] | None = None
@@ -115,7 +109,7 @@ class Mqtt:
         self._wanted.remove(subscription)
         topic_filter, link = subscription.topic_filter, self._link
         if link is not None and topic_filter not in self._filters():
-            self._ask(link.unsubscribe([topic_filter]))
+            asyncio.get_running_loop().create_task(_forget(link, topic_filter))
 
     async def close(self) -> None:
         """End; what waits is sent first where somebody answers."""
@@ -134,13 +128,6 @@ class Mqtt:
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._tried.wait(), FIRST_SECONDS)
 
-    def _ask(self, question: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Ask the broker; amqtt waits for ever where the connection breaks, so that ends it."""
-        task = asyncio.create_task(question)
-        self._asking.add(task)
-        task.add_done_callback(self._asking.discard)
-        return task
-
     async def _confirmed(self, subscription: Subscription) -> None:
         """Subscribe on a connection that holds until the answer."""
         await self._begun()
@@ -149,18 +136,11 @@ class Mqtt:
             link = self._link
             if link is None:
                 continue
-            asked = [(subscription.topic_filter, self._qos(subscription))]
-            answer = self._ask(link.subscribe(asked))
-            try:
-                await asyncio.wait([answer])
-            finally:
-                answer.cancel()
-            if answer.cancelled() or answer.exception():
-                self._up.clear()
-            elif REFUSED_FILTER in answer.result():
+            with contextlib.suppress(ConnectionError):
+                if await link.subscribe(subscription.topic_filter, self._qos(subscription)):
+                    return
                 raise MqttError("the broker takes no such filter")
-            else:
-                return
+            self._up.clear()
 
     async def _run(self) -> None:
         """Connect for ever, with longer and longer pauses while nobody answers."""
@@ -182,63 +162,40 @@ class Mqtt:
             await asyncio.sleep(pause)  # also when every connection breaks at once
             pause = min(LONGEST_PAUSE, pause * 2)
 
-    async def _connected(self) -> MQTTClient:
-        """A connection; raises ``OSError`` when nobody answers or lets it in."""
-        from amqtt.client import MQTTClient
+    async def _connected(self) -> Link:
+        """A connection; raises ``ConnectionError`` when nobody answers or lets it in."""
+        from ggml_magic.core.link import Link
 
-        logging.getLogger("amqtt").setLevel(logging.CRITICAL)  # the news of here are told here
         host, port = self._address()
-        link = MQTTClient(
-            self._client,
-            {"auto_reconnect": False, "keep_alive": KEEP_ALIVE_SECONDS, "plugins": {}},
-        )
-        # a task of its own: amqtt takes a cancellation for a broker that does not answer
-        connecting = asyncio.create_task(link.connect(f"mqtt://{self._user}@{host}:{port}"))
-        try:
-            await asyncio.wait([connecting], timeout=CONNECT_SECONDS)
-            if not connecting.done():
-                raise ConnectionError(f"no answer within {CONNECT_SECONDS:g} s")
-            if error := connecting.exception():
-                raise ConnectionError(str(error))
-        except BaseException:
-            connecting.cancel()
-            await asyncio.wait([connecting])
-            await _ended(link)
-            raise
-        return link
+        return await Link.open(host, port, self._client, self._user)
 
-    async def _live(self, link: MQTTClient) -> None:
+    async def _live(self, link: Link) -> None:
         """Use a connection until it breaks."""
-        reading = asyncio.create_task(self._read(link))
+        reading = asyncio.create_task(link.run(self._received))
         sending = asyncio.create_task(self._send(link))
         try:
-            await asyncio.wait([reading, sending], return_when=asyncio.FIRST_COMPLETED)
-            self._tell("the MQTT connection broke")
+            done, _ = await asyncio.wait([reading, sending], return_when=asyncio.FIRST_COMPLETED)
+            self._tell(f"the MQTT connection broke: {done.pop().exception()}")
         finally:
             self._link = None
             self._up.clear()
-            tasks = (reading, sending, *self._asking)
-            for task in tasks:
+            self._spool.offline()
+            for task in (reading, sending):
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await _ended(link)
+            await asyncio.gather(reading, sending, return_exceptions=True)
+            await link.close()
 
-    async def _read(self, link: MQTTClient) -> None:
-        """Take what comes until the connection breaks."""
-        while (found := await link.deliver_message()) is not None:
-            self._received(Message(found.topic, bytes(found.data), found.qos))
-
-    async def _send(self, link: MQTTClient) -> None:
+    async def _send(self, link: Link) -> None:
         """Subscribe again, then send the oldest message, the next, and so on."""
         for topic_filter, qos in self._filters().items():
-            await link.subscribe([(topic_filter, qos)])
+            await link.subscribe(topic_filter, qos)
         self._link = link
         self._tried.set()
         self._up.set()
         self._tell("connected to the MQTT broker")
         while True:
             message = await self._spool.oldest()
-            await link.publish(message.topic, message.payload, message.qos)
+            await link.publish(message)
             self._spool.sent(message)
 
     def _received(self, message: Message) -> None:
@@ -274,9 +231,6 @@ def refused_filter(topic_filter: str) -> str:
     return quotas.refusal(topic_filter, wildcards=True)
 
 
-async def _ended(link: MQTTClient) -> None:
-    """Say good-bye; amqtt leaves the socket of a failed connection open, and this does not."""
-    with contextlib.suppress(Exception):  # whatever breaks at the end of a connection
-        await asyncio.wait_for(link.disconnect(), CLOSE_SECONDS)
-        if link._handler is not None:
-            await asyncio.wait_for(link._handler.stop(), CLOSE_SECONDS)
+async def _forget(link: Link, topic_filter: str) -> None:
+    with contextlib.suppress(ConnectionError):
+        await link.unsubscribe(topic_filter)

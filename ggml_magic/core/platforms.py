@@ -6,7 +6,7 @@ import os
 import platform as machine
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from ggml_magic.core.decode import RecipeError
@@ -15,6 +15,7 @@ Dialect = Literal["classic", "lite"]
 DIALECTS: tuple[Dialect, ...] = ("classic", "lite")
 # By this key a nucleus lite is told from the classic one, which has no such key.
 RUNTIME, LITE_RUNTIME = "runtime", "aws_nucleus_lite"
+LITE_OS = ("linux", "*", "all", "any", None)
 ARCHITECTURES = {
     "x86_64": "amd64",
     "amd64": "amd64",
@@ -62,6 +63,17 @@ def matches(wanted: Mapping[str, object], platform: Mapping[str, str]) -> bool:
         if any(is_pattern(value) for value in wanted.values()):
             return False
     return all(_entry_matches(key, value, platform.get(key)) for key, value in wanted.items())
+
+
+def never_on_lite(wanted: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Why nucleus lite never chooses a manifest: the key of its Platform, and the reason."""
+    if wanted.get(RUNTIME) not in ("*", LITE_RUNTIME):
+        yield "", f'nucleus lite takes only what names runtime "*" or "{LITE_RUNTIME}"'
+    for key, value in wanted.items():
+        if is_pattern(value):
+            yield key, "nucleus lite reads no regular expressions"
+    if not is_pattern(wanted.get("os")) and wanted.get("os") not in LITE_OS:
+        yield "os", "nucleus lite runs on linux only"
 
 
 def is_pattern(value: object) -> bool:

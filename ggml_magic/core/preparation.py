@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-from ggml_magic.core import artifacts, dialects, nucleus, packages, recipe
+from ggml_magic.core import artifacts, dialects, nucleus, packages, provided, recipe
 from ggml_magic.core.artifacts import Wishes
 from ggml_magic.core.cloud import Cloud
 from ggml_magic.core.config import Branch, Node, PointerError, Tree
 from ggml_magic.core.disk import Layout
 from ggml_magic.core.inventory import Component, Contents, Group
+from ggml_magic.core.local import OF_THINGS
 from ggml_magic.core.logs import Log
 from ggml_magic.core.orders import Document, Wanted
 from ggml_magic.core.packages import Room
@@ -46,12 +47,14 @@ class Preparation:
         when the cloud is needed and away.
         """
         reporting("resolving")
-        roots = {name: group.roots for name, group in _groups(document, held).items()}
+        left = await self._left_groups(document, held)
+        groups = _groups(document, held).items()
+        roots = {name: group.roots for name, group in groups if name not in left}
         running = {name: each.version for name, each in held.components.items()}
         own = nucleus.read(self._layout, held)
         found = await Resolver(self._layout, self._cloud, own.platform, running).resolve(roots)
         for name, each in found.recipes.items():
-            self._warn_of_dialect(name, each.version, own.dialect)
+            self._warn(name, each.version, own.dialect)
         reporting("downloading")
         needed = {*running.items(), *((name, each.version) for name, each in found.recipes.items())}
         wishes = Wishes(Room(self._layout, lambda: needed, own.store_bytes))
@@ -63,7 +66,24 @@ class Preparation:
                 )
         return found
 
-    def _warn_of_dialect(self, name: str, version: str, dialect: str) -> None:
+    async def _left_groups(self, document: Document, held: Contents) -> set[str]:
+        """Thing groups by whose deployments the device has something, and that it is not in.
+
+        Only the cloud knows; what was asked for on the device itself is no matter of its.
+        """
+        asked = {
+            name for name, group in held.groups.items()
+            if name.startswith(OF_THINGS) and group.arn and name != document.group
+        }  # fmt: skip
+        present = await self._cloud.groups() if asked else None
+        if present is None:
+            return set()
+        left = {name for name in asked if name.removeprefix(OF_THINGS) not in present}
+        for name in sorted(left):
+            self._log.info(f"{self._cloud.thing} is not in {name} any more, whose components go")
+        return left
+
+    def _warn(self, name: str, version: str, dialect: str) -> None:
         file = packages.stored(self._layout, name).get(version)
         if file is not None:  # what the core provides has none
             for warning in dialects.warnings(file.read_bytes(), dialect):
@@ -72,15 +92,25 @@ class Preparation:
     def contents(self, document: Document, held: Contents, found: Resolution) -> Contents:
         """What the device shall hold: configurations merged and variables filled in."""
         roots = document.roots
-        trees = {
-            name: self._configuration(each, roots.get(name), held, document.timestamp)
-            for name, each in found.recipes.items()
-        }
+        trees: dict[str, Tree] = {}
+        as_configured = held
+        # the nucleus's own configuration first: it says how the others are read
+        for name in sorted(found.recipes, key=lambda name: name not in provided.NUCLEI):
+            each = found.recipes[name]
+            trees[name] = self._configuration(
+                each, roots.get(name), as_configured, document.timestamp
+            )
+            if name in provided.NUCLEI:
+                nucleus_now = Component(each.version, {}, (), trees[name])
+                as_configured = Contents(held.groups, {**held.components, name: nucleus_now})
         components = {
             name: self._component(each, trees, found, roots.get(name), held)
             for name, each in found.recipes.items()
         }
-        return Contents(_groups(document, held), components)
+        groups = _groups(document, held).items()
+        return Contents(
+            {name: group for name, group in groups if name in found.groups}, components
+        )  # fmt: skip
 
     def _configuration(
         self, wanted: Recipe, update: Wanted | None, held: Contents, timestamp: int
@@ -140,7 +170,7 @@ class Preparation:
 
 
 def _groups(document: Document, held: Contents) -> dict[str, Group]:
-    """All groups' roots, those of the deployment's group as it wants them."""
+    """All groups, that of the deployment as it wants it."""
     roots = {name: wanted.version for name, wanted in document.roots.items()}
     group = Group(
         roots, document.timestamp, document.identifier, document.revision, document.arn

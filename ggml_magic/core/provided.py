@@ -13,6 +13,7 @@ from ggml_magic.core.platforms import Dialect
 from ggml_magic.core.recipe import TYPES, Recipe
 
 NUCLEUS, NUCLEUS_LITE = "aws.greengrass.Nucleus", "aws.greengrass.NucleusLite"
+NUCLEI = (NUCLEUS, NUCLEUS_LITE)
 SHADOW_MANAGER, CLI = "aws.greengrass.ShadowManager", "aws.greengrass.Cli"
 VERSIONS: Mapping[Dialect, Mapping[str, str]] = {
     "classic": {NUCLEUS: "2.18.0", SHADOW_MANAGER: "2.3.11", CLI: "2.18.0"},
@@ -50,7 +51,7 @@ def has(name: str, version: str) -> bool:
 
 def recipe(name: str, dialect: Dialect) -> Recipe:
     """The recipe of a provided component; raises ``KeyError`` for any other."""
-    kind = TYPES[3] if name in (NUCLEUS, NUCLEUS_LITE) else TYPES[2]
+    kind = TYPES[3] if name in NUCLEI else TYPES[2]
     # it suits every device
     manifests = ({"Platform": {"runtime": "*"}, "Lifecycle": {}},)
     return Recipe(name, VERSIONS[dialect][name], DEFAULTS.get(name, {}), (), manifests, {}, kind)

@@ -1,4 +1,4 @@
-"""A message of IoT Core's, and what it takes: QoS 0 and 1, topics and payloads of a certain size."""
+"""A message of IoT Core's, and what it takes: QoS 0 and 1, topics and payloads up to a size."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from ggml_magic.core.decode import RecipeError as RecipeError
 from ggml_magic.core.decode import decode
 from ggml_magic.core.platforms import Dialect as Dialect
 from ggml_magic.core.platforms import device_platform as device_platform
-from ggml_magic.core.platforms import dialect_of, text
+from ggml_magic.core.platforms import dialect_of, never_on_lite, text
 from ggml_magic.core.platforms import matches as matches
 from ggml_magic.core.versions import is_range, is_version
 
@@ -237,7 +237,16 @@ def choose(
             artifacts = tuple(read(entry, "Artifacts") for entry in listed)
             return lifecycle_of(recipe, manifest), artifacts
     described = ", ".join(f"{key}={value}" for key, value in platform.items())
-    raise RecipeError(f"no manifest of {recipe.name} {recipe.version} fits {described}")
+    why = "".join(f"; {each}" for each in _never(recipe, platform))
+    raise RecipeError(f"no manifest of {recipe.name} {recipe.version} fits {described}{why}")
+
+
+def _never(recipe: Recipe, platform: Mapping[str, str]) -> dict[str, None]:
+    """Reasons for which this device's dialect chooses a manifest on no platform, each once."""
+    if dialect_of(platform) != "lite":
+        return {}
+    platforms = (_map(manifest, "Platform") for manifest in recipe.manifests)
+    return dict.fromkeys(why for each in platforms for _, why in never_on_lite(each))
 
 
 def _as_lite(written: Any, place: str) -> Artifact:

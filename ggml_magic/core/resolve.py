@@ -93,6 +93,7 @@ class Resolver:
     async def _settle(self, found: Resolution, name: str) -> list[str]:
         """Choose a version; returns the components whose constraints changed by it."""
         chosen = await self._choose(found, name)
+        self._check_platform(found, chosen)
         before = found.recipes.get(name)
         if before is not None and before.version == chosen.version:
             return []
@@ -166,6 +167,13 @@ class Resolver:
         recipe = recipes.parse(candidate.recipe, self._dialect)
         self._check(recipe, candidate.recipe)
         return packages.keep(self._layout, candidate.recipe, candidate.arn, self._dialect)
+
+    def _check_platform(self, found: Resolution, chosen: Recipe) -> None:
+        """A version that is not for this device is none for whoever asks for it."""
+        try:
+            recipes.choose(chosen, self._platform)
+        except RecipeError as error:
+            raise ResolutionError(_no_version(found, chosen.name, str(error))) from None
 
     def _check(self, recipe: Recipe, content: bytes) -> None:
         try:

@@ -15,7 +15,7 @@ from ggml_magic.errors import GrammarError
 
 # How long a delayed device takes when the script does not say, seconds.
 DELAY_SECONDS = 10.0
-EXAMPLE = "--simulate failure=5,delay=3:20,offline=2"
+EXAMPLE = "%ggml sandbox fleet 50 --simulate failure=5,delay=3:20,offline=2"
 
 
 class Answer(Enum):

@@ -23,10 +23,12 @@ from typing import Any
 
 from ggml_magic import child, settings
 from ggml_magic.core import daemon, identity, launch, orders, recipe
+from ggml_magic.core.causes import BROKEN, FAILED, SUCCEEDED
 from ggml_magic.core.cloud import Cloud, Execution
 from ggml_magic.core.disk import read_json, write_json
 from ggml_magic.core.environment import GGC_VERSION
 from ggml_magic.core.logs import Log, last_lines
+from ggml_magic.core.orders import Document
 from ggml_magic.core.script import Answer, Part, parts
 from ggml_magic.core.worker import FIRST_PAUSE, LONGEST_PAUSE
 from ggml_magic.errors import CloudError, CoreError, UnreachableError
@@ -40,7 +42,7 @@ FLEET, HELD, RECORD = "fleet.json", "held.json", "run.json"
 # How often the process looks whether it is still needed, seconds.
 LOOK_SECONDS = 1.0
 MINUTE = 60.0
-SUCCEEDED, FAILED = "SUCCEEDED", "FAILED"
+ROLLBACK_NOT_REQUESTED = "FAILED_ROLLBACK_NOT_REQUESTED"
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,7 @@ class Device:
         wanted = {name: each.version for name, each in document.roots.items()}
         await asyncio.sleep(self._part.seconds)
         if self._part.answer is Answer.FAILURE and wanted:
-            await self._fail(execution.job, wanted)
+            await self._fail(execution.job, document, wanted)
             return
         self._fleet.keep(self._cloud.thing, document.group, wanted)
         await self._tell(self._components("RUNNING"))
@@ -168,22 +170,25 @@ class Device:
             execution.job, SUCCEEDED, {"detailed-deployment-status": "SUCCESSFUL"}
         )
 
-    async def _fail(self, job: str, wanted: Mapping[str, str]) -> None:
-        """Break one new component, say so, and roll back, as a core would."""
+    async def _fail(self, job: str, document: Document, wanted: Mapping[str, str]) -> None:
+        """Break one new component, say so, and roll back where it is wanted, as a core would."""
         name, version = next(iter(wanted.items()))
         cause = f"{name} {version}: run failed with exit code 1 (simulated)"
+        before = self._components("RUNNING")
+        if not document.rolls_back:
+            self._fleet.keep(self._cloud.thing, document.group, wanted)
         broken = _component(name, version, "BROKEN", cause)
-        others = [each for each in self._components("RUNNING") if each["componentName"] != name]
-        await self._tell([*others, broken])
+        others = self._components("RUNNING") if not document.rolls_back else before
+        await self._tell([*(each for each in others if each["componentName"] != name), broken])
+        ended = "FAILED_ROLLBACK_COMPLETE" if document.rolls_back else ROLLBACK_NOT_REQUESTED
         details = {
-            "detailed-deployment-status": "FAILED_ROLLBACK_COMPLETE",
+            "detailed-deployment-status": ended,
             "deployment-failure-cause": cause,
-            "deployment-error-stack": json.dumps(
-                ["DEPLOYMENT_FAILURE", "COMPONENT_UPDATE_ERROR", "COMPONENT_BROKEN"]
-            ),
+            "deployment-error-stack": json.dumps(BROKEN),
         }
         await self._cloud.finish_job(job, FAILED, details)
-        await self._tell(self._components("RUNNING"))
+        if document.rolls_back:
+            await self._tell(before)
 
     def _components(self, state: str) -> list[dict[str, Any]]:
         held = self._fleet.held.get(self._cloud.thing, {})

@@ -51,6 +51,11 @@ class Spool:
                 return
         raise SpoolError("the spool is full")
 
+    def offline(self) -> None:
+        """Forget what is of QoS 0: as the nucleus's default has it, that is not kept offline."""
+        for old in [each for each in self._waiting if each.qos == AT_MOST_ONCE]:
+            self.sent(old)
+
     async def oldest(self) -> Message:
         """The message to send now; it stays until it is ``sent``."""
         await self._some.wait()

@@ -7,8 +7,9 @@ leaves them, a device file, a recipe without end.
 from __future__ import annotations
 
 import os
+import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from ggml_magic.core.versions import is_version
 SUFFIXES = (".json", ".yaml", ".yml")
 # A folder with more is no folder of recipes or artifacts; its walk must end.
 MOST_FILES = 10_000
+# How a text that is no recipe as a whole may still tell whose it was to be.
+NAMED = re.compile(r"""["']?ComponentName["']?\s*:\s*["']?([a-zA-Z0-9._-]{1,128})""", re.IGNORECASE)
 
 
 class ImportRefusedError(RecipeError):
@@ -34,6 +37,19 @@ class Brought:
     recipe: Recipe
     content: bytes
     kind: str
+    file: Path = Path()
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A file that cannot be read as a recipe; ``name`` is its component, empty if untold."""
+
+    file: Path
+    name: str
+    cause: str
+
+    def __str__(self) -> str:
+        return f"{self.file} cannot be used: {self.cause}"
 
 
 @dataclass(frozen=True)
@@ -45,6 +61,11 @@ class Found:
 
     recipes: tuple[Brought, ...] = ()
     artifacts: Mapping[Path, Path] = field(default_factory=dict)
+    broken: tuple[Broken, ...] = ()
+
+    def versions(self, name: str) -> tuple[str, ...]:
+        """The versions of a component that the folder has recipes of."""
+        return tuple(each.recipe.version for each in self.recipes if each.recipe.name == name)
 
 
 def look(
@@ -57,22 +78,52 @@ def look(
     if artifact_folder is not None and _inside(layout.artifacts, artifact_folder):
         raise ImportRefusedError(f"{artifact_folder} holds this core's own artifacts")
     try:
-        read = tuple(_recipes(recipe_folder, dialect)) if recipe_folder else ()
-        known = {(each.recipe.name, each.recipe.version) for each in read}
+        found, broken = read(recipe_folder, dialect) if recipe_folder else ((), ())
+        known = {(each.recipe.name, each.recipe.version) for each in found}
         known |= {(each.parent.name, each.name) for each in layout.artifacts.glob("*/*")}
         files = dict(_artifacts(artifact_folder, known)) if artifact_folder else {}
     except OSError as error:
         name = error.filename or "a folder"
         raise ImportRefusedError(f"{name} cannot be read: {error.strerror or error}") from None
-    return Found(read, files)
+    return Found(found, files, broken)
+
+
+def check_readable(layout: Layout, found: Found, roots: Iterable[str]) -> None:
+    """Refuse a broken recipe if a deployment of these root components may need it.
+
+    One that does not tell its component may be that of a component of which there is no recipe.
+    """
+    needed = _needed(found, roots)
+    told = {each.recipe.name for each in found.recipes}
+    sought = {name for name in needed - told if not any(layout.recipes.glob(f"{name}-*"))}
+    for each in found.broken:
+        if each.name in needed or (not each.name and sought):
+            raise ImportRefusedError(str(each))
+
+
+def _needed(found: Found, roots: Iterable[str]) -> set[str]:
+    """The roots, and all that they depend on as far as the folder tells it."""
+    needed: set[str] = set()
+    waiting = set(roots)
+    while waiting:
+        needed |= waiting
+        waiting = {
+            dependency.name
+            for each in found.recipes
+            if each.recipe.name in needed
+            for dependency in each.recipe.dependencies
+        } - needed
+    return needed
 
 
 def check_artifacts(
-    layout: Layout, found: Found, roots: Mapping[str, str], platform: Mapping[str, str]
-) -> None:
+    layout: Layout, found: Found, roots: Mapping[str, str], platform: Mapping[str, str],
+    folder: Path | None = None,
+) -> None:  # fmt: skip
     """Refuse a root whose artifact nobody brought and no digest leads to: one clear sentence.
 
     ``roots`` maps components to the versions asked for; what a range means is not known yet.
+    ``folder`` is that of the artifacts.
     """
     for brought in found.recipes:
         recipe = brought.recipe
@@ -81,18 +132,34 @@ def check_artifacts(
         try:
             _, artifacts = recipes.choose(recipe, platform)
         except RecipeError as error:
-            raise ImportRefusedError(str(error)) from None
+            raise ImportRefusedError(f"{brought.file} cannot be used: {error}") from None
         for artifact in artifacts:
             place = Path(recipe.name, recipe.version, artifact.name)
             there = place in found.artifacts or (layout.artifacts / place).is_file()
             if not there and not artifact.digest:
+                what = f"{recipe.name} {recipe.version} needs the artifact {artifact.name}"
                 raise ImportRefusedError(
-                    f"{recipe.name} {recipe.version} needs the artifact {artifact.name}; the folder"
-                    f" of artifacts has no {place}"
+                    f"{what}: put it at {folder / place}"
+                    if folder
+                    else f"{what}: it stands in no folder of artifacts, as {place}"
                 )
 
 
-def _recipes(folder: Path, dialect: str) -> Iterator[Brought]:
+def blamed(found: Found, cause: str, platform: Mapping[str, str]) -> Path | None:
+    """The file whose lifecycle is refused for this very cause, which names no component."""
+    for brought in found.recipes:
+        try:
+            recipes.lifecycle(recipes.choose(brought.recipe, platform)[0])
+        except RecipeError as error:
+            if str(error) == cause:
+                return brought.file
+    return None
+
+
+def read(folder: Path, dialect: str) -> tuple[tuple[Brought, ...], tuple[Broken, ...]]:
+    """The recipes of a folder, and its files that should be some; raises as ``look``."""
+    good: list[Brought] = []
+    broken: list[Broken] = []
     names: dict[tuple[str, str], Path] = {}
     for file in _files(folder):
         if file.suffix.lower() not in SUFFIXES:
@@ -103,13 +170,16 @@ def _recipes(folder: Path, dialect: str) -> Iterator[Brought]:
         try:
             found, kind = recipes.parse(content, dialect), decode(content).kind
         except RecipeError as error:
-            raise ImportRefusedError(f"{file} cannot be used: {error}") from None
+            told = NAMED.search(content.decode(errors="replace"))
+            broken.append(Broken(file, told[1] if told else "", str(error)))
+            continue
         twin = names.setdefault((found.name, found.version), file)
         if twin != file:
             raise ImportRefusedError(
                 f"{twin.name} and {file.name} are both the recipe of {found.name} {found.version}"
             )
-        yield Brought(found, content, kind)
+        good.append(Brought(found, content, kind, file))
+    return tuple(good), tuple(broken)
 
 
 def _content(folder: Path, file: Path) -> bytes:

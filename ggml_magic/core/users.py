@@ -13,6 +13,7 @@ import contextlib
 import grp
 import os
 import pwd
+import shlex
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from pathlib import Path
 ROOT = 0
 # Passing through a folder without listing it.
 PASSING = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
+# What others may do with a folder beside passing through, and at all.
+LISTING = stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH
+OTHERS = stat.S_IRWXG | stat.S_IRWXO
 # Folders of the core's own user are of no use to another one.
 OWN_FOLDERS = ("TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")
 
@@ -108,29 +112,49 @@ def _own_groups() -> tuple[str, ...]:
         return (str(gid),)
 
 
-def open_way(root: Path, folders: tuple[Path, ...], who: Account) -> None:
-    """Let an account pass through these folders below a core's root.
+def open_way(way: tuple[Path, ...], who: Account) -> None:
+    """Let an account pass through these folders, of which the first holds all others.
 
-    Raises ``UserError`` where it cannot even reach the root: what is above is not the core's.
+    They can be passed through afterwards, not listed. Raises ``UserError`` with the remedy where
+    the account cannot even reach the first: what is above is not the core's.
     """
-    for folder in reversed(root.parents):
-        if not _passes(folder.stat(), who):
-            raise UserError(
-                f"{who.name} cannot pass through {folder}, where this core is: move the workspace"
-            )
-    for folder in folders:
+    closed = [folder for folder in reversed(way[0].parents) if not _passes(folder.stat(), who)]
+    if closed:
+        remedy = " && ".join(_opening(each, who) for each in closed)
+        raise UserError(f"{who.name} cannot pass through {closed[0]} to this core: {remedy}")
+    for folder in way:
         found = folder.stat()
-        if not _passes(found, who):
-            folder.chmod(stat.S_IMODE(found.st_mode) | PASSING)
+        if _kind(found, who) == "o" or not _passes(found, who):
+            mode = stat.S_IMODE(found.st_mode)
+            folder.chmod(mode & ~LISTING | PASSING)
+
+
+def _opening(folder: Path, who: Account) -> str:
+    """The command by which its owner lets an account pass through a folder."""
+    return f"chmod {_kind(folder.stat(), who)}+x {shlex.quote(str(folder))}"
 
 
 def _passes(found: os.stat_result, who: Account) -> bool:
     """Whether an account may pass through a folder, by its mode (access lists are not read)."""
+    bits = {"u": stat.S_IXUSR, "g": stat.S_IXGRP, "o": stat.S_IXOTH}
+    return bool(found.st_mode & bits[_kind(found, who)])
+
+
+def _kind(found: os.stat_result, who: Account) -> str:
+    """Which of a folder's bits count for an account, as chmod calls them."""
     if found.st_uid == who.uid:
-        return bool(found.st_mode & stat.S_IXUSR)
-    if found.st_gid in (who.gid, *who.groups):
-        return bool(found.st_mode & stat.S_IXGRP)
-    return bool(found.st_mode & stat.S_IXOTH)
+        return "u"
+    return "g" if found.st_gid in (who.gid, *who.groups) else "o"
+
+
+def close_beside(path: Path) -> None:
+    """Take from others what lies beside a folder, before they may pass through what holds it."""
+    for beside in path.parent.iterdir():
+        # what is removed meanwhile needs no mode, and a link has none of its own
+        with contextlib.suppress(FileNotFoundError):
+            mode = beside.lstat().st_mode
+            if beside != path and mode & OTHERS and not stat.S_ISLNK(mode):
+                beside.chmod(stat.S_IMODE(mode) & ~OTHERS)
 
 
 def give(folder: Path, who: Account) -> None:

@@ -9,16 +9,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ggml_magic.core import access, client, inventory
+from ggml_magic.core import access, client, inventory, simulated
 from ggml_magic.core.caller import LATE, LOST, REFUSED, Caller, CallFailed
 from ggml_magic.core.client import CoreDevice
 from ggml_magic.core.daemon import LOCK
 from ggml_magic.core.disk import Layout, read_json
 from ggml_magic.core.inventory import Contents
+from ggml_magic.deploy.lasting import last_words
 from ggml_magic.deploy.target import near
 from ggml_magic.errors import CoreError
 from ggml_magic.presentation import Card, Presented, plural
-from ggml_magic.sandbox.client import core_roots
+from ggml_magic.sandbox.client import core_roots, simulated_folders
 from ggml_magic.workspace import Workspace
 
 # A core answers within milliseconds; one that stops a component answers before that is done.
@@ -31,18 +32,26 @@ RESTART_SECONDS = 60.0
 SHOWN_DEPLOYMENTS = 5
 MINUTE, HOUR, DAY = 60, 3600, 86400
 RUNNING = ("RUNNING", "FINISHED")
+FAILED = ("ERRORED", "BROKEN")
+STATUS = "%ggml core status"
+# what stands for a name of the user's choice
+OWN = "NAME-OF-YOUR-OWN"
 # What is no answer of the core's: it is gone, busy, or another than the one that was asked.
 SILENT = (LOST, LATE, REFUSED)
 
 
 @dataclass(frozen=True)
 class ComponentState:
-    """A component on a core; ``groups`` are those whose deployments name it, none: a dependency."""
+    """A component on a core; ``groups`` are those whose deployments name it, none: a dependency.
+
+    ``cause`` is why it does not work, one line, empty where it does.
+    """
 
     name: str
     version: str
     state: str
     groups: tuple[str, ...] = ()
+    cause: str = ""
 
     @property
     def role(self) -> str:
@@ -69,6 +78,7 @@ class LocalState:
     created: str
     detail: str = ""
     cause: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,11 +102,14 @@ class CoreReport(Presented):
             *((f"of {each.group}", each.deployment_id) for each in self.groups),
         )
         rows = tuple((each.name, each.version, each.state, each.role) for each in self.components)
-        notes = tuple(
+        broken = [each for each in self.components if each.cause]
+        notes = tuple(f"{each.name} is {each.state}: {each.cause}" for each in broken) + tuple(
             f"local deployment {each.deployment_id}: {each.status}"
             + (f", {each.cause}" if each.cause else "")
             for each in self.local_deployments[:SHOWN_DEPLOYMENTS]
         )
+        if broken:
+            notes += (f"Next: ggml logs {self.thing} {broken[0].name} --level WARN",)
         title = f"core device {self.thing}: {plural(len(self.components), 'component')}"
         return Card(title, facts, ("component", "version", "state", "part"), rows, notes)
 
@@ -146,15 +159,15 @@ class StoppedCores(Presented):
         return Card(ended, notes=("what uses the sandbox starts them again",))
 
 
-def find(workspace: Workspace, thing: str | None) -> CoreDevice:
+def find(workspace: Workspace, thing: str | None, line: str = STATUS) -> CoreDevice:
     """The running core device of that name, or the only one; one that starts is waited for.
 
-    Raises ``CoreError``.
+    ``line`` is what the user wrote, without the thing. Raises ``CoreError``.
     """
     roots = {root.name: root for root in core_roots(workspace)}
     if thing is not None:
         if thing not in roots:
-            raise _unknown(thing, tuple(roots))
+            raise _unknown(workspace, thing, tuple(roots), line)
         return _running(roots[thing])
     if not roots:
         raise CoreError(
@@ -171,14 +184,19 @@ def find(workspace: Workspace, thing: str | None) -> CoreDevice:
     raise CoreError(
         "it is not said which core device is meant",
         f"{'running' if up else 'here'} are {', '.join(names)}",
-        f"--thing {names[0]}",
+        f"{line} --thing {names[0]}",
     )
 
 
-def _unknown(thing: str, known: tuple[str, ...]) -> CoreError:
+def _unknown(workspace: Workspace, thing: str, known: tuple[str, ...], line: str) -> CoreError:
+    fleets = filter(None, map(simulated.read, simulated_folders(workspace)))
+    if any(thing in fleet.things for fleet in fleets):
+        return CoreError(
+            f"{thing} is simulated", "no component runs there", f"%ggml sandbox core {OWN}"
+        )
     meant = near(thing, known)
     why = f"there is {', '.join(sorted(known))}" if known else "there are none at all"
-    remedy = f"--thing {meant}" if meant else f"%ggml sandbox core {thing}"
+    remedy = f"{line} --thing {meant}" if meant else f"%ggml sandbox core {thing}"
     return CoreError(f"there is no core device {thing} here", why, remedy)
 
 
@@ -255,7 +273,9 @@ def components(device: CoreDevice) -> tuple[ComponentState, ...]:
     for each in ask(device, "ListComponents", {})["components"]:
         name = str(each["componentName"])
         named = tuple(sorted(group for group, state in groups.items() if name in state.roots))
-        found.append(ComponentState(name, str(each["version"]), str(each["state"]), named))
+        state = str(each["state"])
+        cause = last_words(device.root, name) if state in FAILED else ""
+        found.append(ComponentState(name, str(each["version"]), state, named, cause))
     return tuple(sorted(found, key=lambda each: each.name))
 
 
@@ -289,6 +309,7 @@ def local_state(told: Mapping[str, Any]) -> LocalState:
         str(told.get("createdOn", "")),
         str(details.get("detailedDeploymentStatus", "")),
         str(details.get("deploymentFailureCause", "")),
+        tuple(map(str, details.get("deploymentWarnings") or ())),
     )
 
 
@@ -336,7 +357,7 @@ def stop(workspace: Workspace, thing: str | None) -> StoppedCores:
     """End one core device, or all of the workspace; the sandbox goes on."""
     roots = {root.name: root for root in core_roots(workspace)}
     if thing is not None and thing not in roots:
-        raise _unknown(thing, tuple(roots))
+        raise _unknown(workspace, thing, tuple(roots), "%ggml core stop")
     wanted = [roots[thing]] if thing is not None else list(roots.values())
     return StoppedCores(tuple(root.name for root in wanted if client.stop(root)))
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from ggml_magic.core.caller import CallFailed
 from ggml_magic.core.client import CoreDevice
 from ggml_magic.core.orders import LOCAL_DEPLOYMENTS
-from ggml_magic.deploy import cores
+from ggml_magic.deploy import cores, folders, lasting
 from ggml_magic.deploy.cores import ComponentState, LocalState
 from ggml_magic.deploy.target import near
-from ggml_magic.deploy.watch import Step
+from ggml_magic.deploy.watch import SETTLED, Step
+from ggml_magic.deploy.wish import Wish as Wish
+from ggml_magic.deploy.wish import request as request
 from ggml_magic.errors import (
     CoreError,
     DeploymentError,
@@ -28,32 +27,19 @@ POLL_SECONDS = 0.1
 # A core whose bootstrap step wants it to start again is silent for a moment.
 SILENCE_SECONDS = 10.0
 ENDED = ("SUCCEEDED", "FAILED", "CANCELED")
-POLICIES: Mapping[str, str] = {"rollback": "ROLLBACK", "nothing": "DO_NOTHING"}
-# What a --run-with says of a component, by its name in the request.
-LIMITS: Mapping[str, type] = {"cpus": float, "memory": int}
-USER = "posixUser"
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What a local deployment is to do; folders and files are as a person wrote them.
-
-    ``run_with`` maps ``NAME`` or ``NAME:posixUser`` to a user, ``NAME:cpus`` to processors and
-    ``NAME:memory`` to kilobytes. ``configuration`` is JSON, or a file of it.
-    """
-
-    recipes: str | None = None
-    artifacts: str | None = None
-    add: Mapping[str, str] = field(default_factory=dict)
-    remove: tuple[str, ...] = ()
-    configuration: str | None = None
-    run_with: Mapping[str, str] = field(default_factory=dict)
-    on_failure: str = "rollback"
+SUCCEEDED = "SUCCEEDED"
+# What fails after a second does so a moment later than that: its shell must start first.
+KEPT_SECONDS = SETTLED["sandbox"] + 0.5
+BEGUN, AGAIN = "STARTING", "ERRORED"
 
 
 @dataclass(frozen=True)
 class LocalDeployment(Presented):
-    """A local deployment that has succeeded, and what the core holds after it."""
+    """A local deployment that has succeeded, and what the core holds after it.
+
+    ``passed_over`` are files of the folder that no component of it needs and nobody can read,
+    ``warnings`` what the core's nucleus reads otherwise than others do.
+    """
 
     thing: str
     deployment_id: str
@@ -61,6 +47,8 @@ class LocalDeployment(Presented):
     components: tuple[ComponentState, ...]
     steps: tuple[Step, ...]
     seconds: float
+    passed_over: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def card(self) -> Card:
         """The outcome, then each component."""
@@ -70,86 +58,22 @@ class LocalDeployment(Presented):
             (("deployment", self.deployment_id),),
             ("component", "version", "state", "part"),
             rows,
+            (*self.warnings, *(f"passed over: {each}" for each in self.passed_over)),
         )
-
-
-def request(wish: Wish) -> dict[str, Any]:
-    """The wish as CreateLocalDeployment takes it; raises ``GrammarError``."""
-    written: dict[str, Any] = {"failureHandlingPolicy": POLICIES[wish.on_failure]}
-    for name, option, folder in (
-        ("recipeDirectoryPath", "--recipes", wish.recipes),
-        ("artifactsDirectoryPath", "--artifacts", wish.artifacts),
-    ):
-        if folder is not None:
-            written[name] = _folder(option, folder)
-    if wish.add:
-        written["rootComponentVersionsToAdd"] = dict(wish.add)
-    if wish.remove:
-        written["rootComponentsToRemove"] = list(wish.remove)
-    if wish.configuration is not None:
-        written["componentToConfiguration"] = _configuration(wish.configuration)
-    if wish.run_with:
-        written["componentToRunWithInfo"] = _run_with(wish.run_with)
-    if len(written) == 1:
-        raise GrammarError(
-            "core deploy is given nothing to do",
-            "it takes --component, --remove, --configuration or --run-with",
-            "%ggml core deploy --recipes DIR --artifacts DIR --component NAME=VERSION",
-        )
-    return written
-
-
-def _folder(option: str, text: str) -> str:
-    path = Path(text).expanduser()
-    if not path.is_dir():
-        raise GrammarError(f"{option} {text} is no folder", remedy=f"ls {path.parent}")
-    return str(path.resolve())
-
-
-def _configuration(text: str) -> Any:
-    """JSON from a file, where there is one of that name, else the text itself."""
-    try:
-        path = Path(text).expanduser()
-        content = path.read_text() if not text.lstrip().startswith("{") else text
-        return json.loads(content)
-    except (OSError, ValueError, RecursionError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise GrammarError(
-            "--configuration is neither a file of JSON nor JSON",
-            why,
-            """--configuration '{"NAME": {"MERGE": {"KEY": 1}, "RESET": ["/OTHER"]}}'""",
-        ) from None
-
-
-def _run_with(written: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
-    for key, value in written.items():
-        name, _, what = key.partition(":")
-        entry = found.setdefault(name, {})
-        if what in ("", USER):
-            entry[USER] = value
-            continue
-        try:
-            entry.setdefault("systemResourceLimits", {})[what] = LIMITS[what](value)
-        except (KeyError, ValueError):
-            raise GrammarError(
-                f"--run-with {key}={value} is not understood",
-                "it is NAME=USER[:GROUP], NAME:cpus=NUMBER or NAME:memory=KILOBYTES",
-                "%ggml core deploy --help",
-            ) from None
-    return found
 
 
 def deploy(
     device: CoreDevice, wish: Wish, *, on_step: Callable[[Step], None], timeout_seconds: float
 ) -> LocalDeployment:
-    """Deploy to a core device and wait until that has ended; ``on_step`` hears what happens.
+    """Deploy to a core device, and wait until that has ended and what it started has stayed.
 
-    Raises ``GrammarError`` for what cannot be meant, ``DeploymentError`` with the one-line cause,
-    ``DeploymentTimeoutError``, and ``CoreError`` for a core that ends meanwhile.
+    ``on_step`` hears what happens. Raises ``GrammarError`` for what cannot be meant,
+    ``DeploymentError`` with the one-line cause, ``DeploymentTimeoutError``, and ``CoreError`` for
+    a core that ends meanwhile.
     """
-    begun = time.monotonic()
+    begun, moment = time.monotonic(), lasting.now()
     asked = request(wish)
+    folder = folders.check(wish, device.thing)
     _check_removed(device, wish)
     try:
         answer = cores.ask(device, "CreateLocalDeployment", asked)
@@ -165,9 +89,10 @@ def deploy(
             f"%ggml core status --thing {device.thing}",
             deployment_id=watching.identifier,
         )
-    if state.status != "SUCCEEDED":
-        raise failure(device, wish, state)
+    if state.status != SUCCEEDED:
+        raise folders.failure(device, wish, folder, state)
     seconds = time.monotonic() - begun
+    _check_lasting(device, watching, moment)
     return LocalDeployment(
         device.thing,
         state.deployment_id,
@@ -175,6 +100,44 @@ def deploy(
         cores.components(device),
         tuple(watching.steps),
         seconds,
+        tuple(map(str, folder.broken)),
+        state.warnings,
+    )
+
+
+def _check_lasting(device: CoreDevice, watching: _Watching, moment: str) -> None:
+    """Refuse to call it a success when what was started since a moment does not stay.
+
+    A run script counts as RUNNING from its first moment (EDGE-CORE 5), so one that ends at once
+    would pass.
+    """
+    now = lasting.now()
+    started = {
+        each.name
+        for each in watching.components
+        if BEGUN in lasting.states_since(device.root, each.name, moment)
+        and each.state != "FINISHED"
+    }
+    end = time.monotonic() + KEPT_SECONDS
+    while started:
+        last = time.monotonic() > end
+        for each in watching.look():
+            # one that ended and was started again between two looks seems to have run all along
+            again = last and AGAIN in lasting.states_since(device.root, each.name, now)
+            if each.name in started and (each.state in cores.FAILED or again):
+                raise _not_lasting(device, each, watching.identifier)
+        if last:
+            return
+        time.sleep(POLL_SECONDS)
+
+
+def _not_lasting(device: CoreDevice, failed: ComponentState, identifier: str) -> DeploymentError:
+    state = f"is {failed.state}" if failed.state in cores.FAILED else "failed and was started again"
+    return DeploymentError(
+        f"the deployment succeeded, but {failed.name} {failed.version} {state}",
+        failed.cause or lasting.last_words(device.root, failed.name),
+        f"%ggml logs {device.thing} {failed.name} --level WARN",
+        deployment_id=identifier,
     )
 
 
@@ -200,56 +163,6 @@ def _check_removed(device: CoreDevice, wish: Wish) -> None:
         )
 
 
-def failure(device: CoreDevice, wish: Wish, state: LocalState) -> DeploymentError:
-    """The error for a deployment that failed: its one-line cause, and where to look next."""
-    outcome = state.detail or state.status
-    concerned = [name for name in wish.add if name in state.cause]
-    if outcome == "FAILED_NO_STATE_CHANGE" or not concerned:
-        remedy = f"%ggml core status --thing {device.thing}"
-    else:
-        remedy = f"%ggml logs {device.thing} {concerned[0]}"
-    return DeploymentError(
-        f"the local deployment to {device.thing} ended as {outcome}",
-        " ".join(state.cause.split()),
-        _offered(device, wish) or remedy,
-        deployment_id=state.deployment_id,
-    )
-
-
-def _offered(device: CoreDevice, wish: Wish) -> str:
-    """The command with a version that is there, where the one that was asked for is not."""
-    if wish.recipes is None:
-        return ""
-    there = _versions(Path(wish.recipes).expanduser())
-    for name, version in wish.add.items():
-        if version not in there.get(name, (version,)):
-            best = sorted(there[name])[-1]
-        elif name not in there and (meant := near(name, there)):
-            name, best = meant, sorted(there[meant])[-1]
-        else:
-            continue
-        words = ["%ggml core deploy", f"--thing {device.thing}", f"--recipes {wish.recipes}"]
-        words += [f"--artifacts {wish.artifacts}"] if wish.artifacts else []
-        return " ".join((*words, f"--component {name}={best}"))
-    return ""
-
-
-def _versions(folder: Path) -> dict[str, list[str]]:
-    """The component versions whose recipes a folder has, as far as they can be read."""
-    from ggml_magic.core import recipe
-    from ggml_magic.core.store_import import SUFFIXES
-
-    found: dict[str, list[str]] = {}
-    for file in sorted(folder.rglob("*")):
-        if file.suffix.lower() in SUFFIXES and file.is_file():
-            try:
-                read = recipe.parse(file.read_bytes())
-            except (OSError, recipe.RecipeError):
-                continue
-            found.setdefault(read.name, []).append(read.version)
-    return found
-
-
 class _Watching:
     """Follows a deployment, and tells what is new."""
 
@@ -258,6 +171,7 @@ class _Watching:
     ) -> None:
         self.identifier = identifier
         self.steps: list[Step] = []
+        self.components: tuple[ComponentState, ...] = ()
         self._device = device
         self._on_step = on_step
         self._begun = begun
@@ -286,10 +200,20 @@ class _Watching:
             return None
         self._answered = time.monotonic()
         state = cores.local_state(told["deployment"])
-        self._tell("", (state.status, state.cause))
-        for each in now:
-            self._tell(each.name, (each.state, each.version))
+        # why it failed is told by the error, once
+        self._tell("", (state.status,))
+        self._seen(now)
         return state
+
+    def look(self) -> tuple[ComponentState, ...]:
+        """The components now; raises ``CoreError``."""
+        self._seen(cores.components(self._device))
+        return self.components
+
+    def _seen(self, components: tuple[ComponentState, ...]) -> None:
+        self.components = components
+        for each in components:
+            self._tell(each.name, (each.state, each.version))
 
     def _tell(self, component: str, words: tuple[str, ...]) -> None:
         if self._known.get(component) == words:

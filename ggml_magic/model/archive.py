@@ -22,6 +22,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from ggml_magic.errors import UnsupportedStageError
+from ggml_magic.workspace import make_private
 
 SUFFIXES = (".zip", ".tar.gz", ".tgz")
 BLOCK_BYTES = 1 << 20
@@ -64,7 +65,7 @@ def unpack(path: Path, folder: Path, bounds: Bounds | None = None) -> Path:
     what is broken or larger than ``bounds`` (``Bounds()`` unless given), and for an entry that
     leaves the folder or is neither file nor folder.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_private(folder)
     aside = Path(tempfile.mkdtemp(prefix="unpacked-", dir=folder))
     target = aside / _stem(path.name)
     try:

@@ -15,6 +15,7 @@ from ggml_magic.model.ready import ReadyFile, open_ready
 from ggml_magic.model.saved import open_saved
 from ggml_magic.model.scan import SAVED_MODEL_FILE
 from ggml_magic.model.stages import LONGEST_REASON
+from ggml_magic.workspace import make_private
 
 __all__ = ["Fetch", "ReadyFile", "opened"]
 
@@ -138,7 +139,7 @@ def _fetched(place: _Place, folder: Path, fetch: Fetch | None) -> Path:
             "only the verb can fetch it",
             f"%ggml model NAME {place.path} …, or download it and give the path",
         )
-    folder.mkdir(parents=True, exist_ok=True)
+    make_private(folder)
     return fetch(place.path, folder)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from IPython.core.magic import needs_local_scope, output_can_be_silenced
+from IPython.core.magic import needs_local_scope, no_var_expand, output_can_be_silenced
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +34,8 @@ def register(shell: InteractiveShell) -> None:
 
         return words(shell.user_ns, event.text_until_cursor)
 
-    magic = output_can_be_silenced(needs_local_scope(ggml))
+    # run expands the line itself: IPython would take JSON for expressions
+    magic = no_var_expand(output_can_be_silenced(needs_local_scope(ggml)))
     shell.register_magic_function(magic, "line_cell", NAME)  # type: ignore[arg-type]  # it says it takes methods only
     for key in (f"%{NAME}", f"%%{NAME}"):
         shell.set_hook("complete_command", complete, str_key=key)  # type: ignore[no-untyped-call]  # IPython leaves it so
@@ -43,7 +44,7 @@ def register(shell: InteractiveShell) -> None:
 def run(
     shell: InteractiveShell, line: str, cell: str | None, local_names: Mapping[str, Any]
 ) -> Any:
-    """Run a line, which IPython has expanded, and return the verb's value.
+    """Expand a line as IPython does, run it, and return the verb's value.
 
     A failure is raised, never printed: a headless run must see it (PEERS 0.1).
     """
@@ -53,15 +54,16 @@ def run(
     from ggml_magic.grammar import help as helps
     from ggml_magic.grammar import reading
     from ggml_magic.grammar.verb import Call
+    from ggml_magic.notebook.expansion import expand
     from ggml_magic.notebook.names import Names
     from ggml_magic.notebook.remedies import REMEDIES
     from ggml_magic.verbs.public import function
 
     names = Names({**shell.user_ns, **local_names})
     # a closing semicolon is IPython's own sign for "show nothing"
-    line = line.rstrip().removesuffix(";")
-    names.check_expanded(line)
-    words = reading.split(line)
+    expanded = expand(line.rstrip().removesuffix(";"), names.values)
+    names.check_expanded(expanded.line)
+    words = [expanded.whole(word) for word in reading.split(expanded.line)]
     call = reading.read(words, helps.MAGIC, names.look, cell)
     if not isinstance(call, Call):
         return call

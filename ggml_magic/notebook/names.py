@@ -106,6 +106,12 @@ class Names:
         missing = [found for found in left if (found[1] or found[2]) not in self.values]
         found = (missing or left)[0]
         name = found[1] or found[2]
+        if name.lstrip().startswith(('"', "'")):
+            raise UnknownNameError(
+                f"the line has {{{name}}}, which is neither a Python expression nor a JSON object",
+                "JSON stands in single quotes, its names and texts in double ones",
+                "put it in a variable first, conf = {…}, and write {conf}",
+            )
         why = _near(name, self.known()) if name.isidentifier() else "it has no value here"
         raise UnknownNameError(
             f"the line has {found[0]}, and there is no {name!r} in this notebook",

@@ -11,6 +11,7 @@ from ggml_magic.core.logs import LEVELS, last_lines
 from ggml_magic.deploy.target import near
 from ggml_magic.errors import CloudError, GrammarError, NotYetError
 from ggml_magic.presentation import Card, Presented
+from ggml_magic.sandbox.client import simulated_group
 from ggml_magic.settings import Settings
 from ggml_magic.workspace import Workspace
 
@@ -56,6 +57,12 @@ def tail(
     root = workspace.root / "cores" / thing
     if not root.is_dir():
         meant = near(thing, (path.name for path in root.parent.glob("*")))
+        if (group := simulated_group(workspace, thing)) is not None:
+            raise NotYetError(
+                f"there is no log of {component}",
+                f"{thing} is a simulated device of the fleet {group}: no component runs on it",
+                "%ggml sandbox core weather-pi",
+            )
         raise NotYetError(
             f"there is no log of {component}",
             f"there is no core device {thing} in this workspace",

@@ -135,6 +135,12 @@ def messages(
         raise SandboxError(
             f"{topic_filter} could not be subscribed to", str(error), "%ggml sandbox status"
         ) from None
+    if not found and client.running(workspace) is None:
+        raise SandboxError(
+            f"messages of {topic_filter} could not be heard to the end",
+            "the sandbox does not answer any more",
+            f'%ggml messages "{topic_filter}" --seconds {seconds:g}',
+        )
     if not found:
         raise _silence(topic_filter, seconds)
     return Messages(topic_filter, found, settings.cloud, count, seconds)

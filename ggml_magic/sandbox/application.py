@@ -62,7 +62,7 @@ class Application:
             Service("iot-jobs-data", jobs.handlers(), faults.data_plane),
             Service("iot-data", shadows.handlers(), faults.data_plane),
         )
-        control = Control(instance, self.notices, self.provision, self.enrol, ending)
+        control = Control(instance, self.notices, self.provision, self.enrol, self.groups, ending)
         self.front = Front(
             {service.name: service for service in services}, self, control, self.clock
         )
@@ -82,6 +82,10 @@ class Application:
             self._gateway.add_members(region, group, things)
             self._persistence.keep("iot", Request("PUT", "/", region=region))
             self._deployments.enlist(region)
+
+    def groups(self, thing: str) -> list[str] | None:
+        """The thing groups of a core device; ``None`` where there is no such thing."""
+        return self._gateway.groups(self._home(thing), thing)
 
     def forward(self, environ: dict[str, Any]) -> Response:
         """Hand a WSGI request to moto."""

@@ -41,7 +41,8 @@ __all__ = [
     "stop",
 ]
 
-THING = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
+# What IoT lets a thing be called, but for a first character that a command line or a path minds.
+THING = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9:_-]{0,127}")
 # Starting takes a second; a cold disk or a busy machine may take many.
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
@@ -175,11 +176,17 @@ def add_core(workspace: Workspace, name: str, idle_minutes: float, dialect: str 
     if not THING.fullmatch(name):
         raise CoreError(
             f"a core device cannot be called {name!r}",
-            "a thing's name has 1 to 128 letters, digits, :, _ and -",
+            "its name has 1 to 128 letters, digits, :, _ and -, and begins with a letter or digit",
             "%ggml sandbox core weather-pi",
         )
     from ggml_magic.core import client as core
 
+    if (group := simulated_group(workspace, name)) is not None:
+        raise CoreError(
+            f"{name} is a simulated device of the fleet {group}",
+            "a core device needs a name of its own",
+            f"%ggml sandbox core {name}-real",
+        )
     endpoint = ensure(workspace, idle_minutes)
     workspace.folder("cores", name)
     with turn(workspace):
@@ -224,7 +231,8 @@ def status(workspace: Workspace) -> SandboxStatus:
     cores = []
     for root in core_roots(workspace):
         device = core.running(root)
-        health = _health(workspace, endpoint, root.name) if endpoint else "UNKNOWN"
+        asked = endpoint is not None and device is not None
+        health = _health(workspace, endpoint, root.name) if asked and endpoint else "UNKNOWN"
         cores.append(CoreStatus(root.name, device.pid if device else None, health))
     fleets = tuple(
         SimulatedStatus(folder.name, len(fleet.things), simulated.running(folder))
@@ -245,6 +253,14 @@ def simulated_folders(workspace: Workspace) -> tuple[Path, ...]:
     """The folder of each simulated fleet of the workspace."""
     folder = workspace.root / "fleets"
     return tuple(sorted(path for path in folder.glob("*") if THING.fullmatch(path.name)))
+
+
+def simulated_group(workspace: Workspace, thing: str) -> str | None:
+    """The simulated fleet that a thing is of; ``None`` when it is of none."""
+    from ggml_magic.core import simulated
+
+    fleets = map(simulated.read, simulated_folders(workspace))
+    return next((fleet.group for fleet in fleets if fleet and thing in fleet.things), None)
 
 
 @contextlib.contextmanager

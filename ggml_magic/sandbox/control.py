@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote
 
 from ggml_magic.sandbox.changes import Notices
 from ggml_magic.sandbox.faults import ServiceError
@@ -19,6 +19,7 @@ PREFIX = "/_ggml/"
 CORE = re.compile(r"/_ggml/cores/([a-zA-Z0-9:_-]{1,128})")
 GROUP = re.compile(r"/_ggml/groups/([a-zA-Z0-9:_-]{1,128})")
 THING = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
+GROUPS = re.compile(r"/_ggml/things/([a-zA-Z0-9:_-]{1,128})/groups")
 CHANGES = re.compile(r"/_ggml/things/([a-zA-Z0-9:_-]{1,128})/changes")
 LONGEST_NUMBER = 20
 # More things than a core device follows the shadows of.
@@ -34,18 +35,21 @@ class Control:
         notices: Notices,
         provision: Callable[[str, str], None],
         enrol: Callable[[str, str, Sequence[str]], None],
+        groups: Callable[[str], Sequence[str] | None],
         ending: threading.Event,
     ) -> None:
         self._instance = instance
         self._notices = notices
         self._provision = provision
         self._enrol = enrol
+        self._groups = groups
         self._ending = ending
 
     def answer(self, request: Request) -> Response:
         """The response to a request under ``/_ggml/``."""
-        core, changes = CORE.fullmatch(request.path), CHANGES.fullmatch(request.path)
-        group = GROUP.fullmatch(request.path)
+        path = unquote(request.path)
+        core, changes, group = (each.fullmatch(path) for each in (CORE, CHANGES, GROUP))
+        groups = GROUPS.fullmatch(path)
         if (request.method, request.path) == ("GET", "/_ggml/health"):
             return self._health()
         if (request.method, request.path) == ("POST", "/_ggml/stop"):
@@ -56,6 +60,8 @@ class Control:
             return _document({"thing": core[1], "region": request.region})
         if request.method == "PUT" and group:
             return self._group(request, group[1])
+        if request.method == "GET" and groups:
+            return self._groups_of(groups[1])
         if request.method == "GET" and changes:
             return self._changes(changes[1], request.query)
         return faulty(ServiceError("NotFound", 404, f"the sandbox has no {request.path}"))
@@ -74,6 +80,13 @@ class Control:
             )
         self._enrol(request.region, group, things)
         return _document({"group": group, "things": len(things), "region": request.region})
+
+    def _groups_of(self, thing: str) -> Response:
+        """The thing groups of a thing, as ListThingGroupsForCoreDevice names them."""
+        found = self._groups(thing)
+        if found is None:
+            return faulty(ServiceError("ResourceNotFoundException", 404, f"no thing {thing}"))
+        return _document({"thingGroups": [{"thingGroupName": name} for name in found]})
 
     def _health(self) -> Response:
         if self._ending.is_set():

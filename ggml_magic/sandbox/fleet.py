@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -46,7 +47,7 @@ class Fleet(Presented):
             ("things", f"{self.things[0]} to {self.things[-1]}"),
         ]
         if self.answers is not None:
-            script = ", ".join(f"{name} {count}" for name, count in self.answers.items())
+            script = ", ".join(f"{count} {name}" for name, count in self.answers.items())
             facts.append(("answers", script))
         note = SIMULATED_NOTE if self.answers else "development cores on this machine"
         return Card(
@@ -71,17 +72,26 @@ def add(
     """
     if not 1 <= count <= LARGEST:
         raise GrammarError(f"a fleet has 1 to {LARGEST} core devices, not {count}", "", EXAMPLE)
-    if not group or not client.THING.fullmatch(f"{group}-{count}"):
+    if not client.THING.fullmatch(group) or not client.THING.fullmatch(f"{group}-{count}"):
         raise GrammarError(
             f"a thing group cannot be called {group!r}",
-            "its name has letters, digits, :, _ and -, with its devices' numbers at most 128",
+            "its name has letters, digits, :, _ and -, begins with a letter or digit, and has with"
+            " its devices' numbers at most 128 characters",
             f"{EXAMPLE} --group weather-stations",
         )
     endpoint = client.ensure(workspace, idle_minutes)
-    things = tuple(f"{group}-{number:02d}" for number in range(1, count + 1))
+    held = _held(workspace, group)
+    things = tuple(f"{group}-{number:02d}" for number in range(1, max(count, held) + 1))
     if simulate is None:
         return _real(workspace, endpoint, group, things, idle_minutes, dialect)
     return _simulated(workspace, endpoint, group, things, idle_minutes, simulate)
+
+
+def _held(workspace: Workspace, group: str) -> int:
+    """The highest number that a device of a real fleet has; a simulated one is made anew."""
+    numbered = re.compile(rf"{re.escape(group)}-(\d{{2,3}})")
+    found = (numbered.fullmatch(root.name) for root in client.core_roots(workspace))
+    return max((int(match[1]) for match in found if match), default=0)
 
 
 def _real(

@@ -25,6 +25,9 @@ class Gateway(Protocol):
     def members(self, region: str, group: str) -> list[str]:
         """The things of a group."""
 
+    def groups(self, region: str, thing: str) -> list[str] | None:
+        """The groups that a thing is in; ``None`` for a thing that the registry has not."""
+
     def add_thing(self, region: str, name: str) -> None:
         """Put a thing into the registry when it is not there."""
 
@@ -53,6 +56,13 @@ class MotoGateway:
     def members(self, region: str, group: str) -> list[str]:
         """The things of a group."""
         return list(self._upstream.pages(region, f"/thing-groups/{group}/things", "things"))
+
+    def groups(self, region: str, thing: str) -> list[str] | None:
+        """The groups that a thing is in; ``None`` for a thing that the registry has not."""
+        if not self.is_thing(region, thing):
+            return None
+        found = self._upstream.pages(region, f"/things/{thing}/thing-groups", "thingGroups")
+        return [str(each["groupName"]) for each in found]
 
     def add_thing(self, region: str, name: str) -> None:
         """Put a thing into the registry when it is not there."""

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from ggml_magic.observe.predictions import Predictions
     from ggml_magic.observe.shadow import Shadow
 
+# who waits longer than this is told for what, seconds
+LONG_SECONDS = 5.0
+
 
 @verb
 def replay(
@@ -98,9 +101,11 @@ def messages(
     """
     from ggml_magic.observe import messages as room
 
-    value = room.messages(
-        run.workspace, run.settings, topic_filter, _whole("count", count), seconds
-    )
+    wanted = _whole("count", count)
+    if seconds >= LONG_SECONDS:
+        shown = f"{wanted} messages" if wanted > 1 else "a message"
+        _print(f"waiting for {shown} of {topic_filter}, {seconds:g} s at most\n")
+    value = room.messages(run.workspace, run.settings, topic_filter, wanted, seconds)
     run.made += [f"{item.topic} {item.payload}" for item in value]
     return value
 
@@ -135,5 +140,7 @@ def logs(
 def _whole(name: str, value: float) -> int:
     """A number of things; raises ``GrammarError`` when it is none."""
     if value < 1 or value != int(value):
-        raise GrammarError(f"--{name} {value:g} is no number of things", remedy=f"--{name} 10")
+        raise GrammarError(
+            f"{value:g} is no number of {name}", "it is a whole number above 0", f"--{name} 10"
+        )
     return int(value)

@@ -182,5 +182,7 @@ def _told(entry: Entry) -> dict[str, Any]:
         "deploymentErrorStack": list(entry.errors),
         "deploymentErrorTypes": list(entry.types),
         "deploymentFailureCause": entry.cause,
+        # beyond the model, which a client of it does not see
+        "deploymentWarnings": list(entry.warnings),
     }
     return {**told, "deploymentStatusDetails": details}
