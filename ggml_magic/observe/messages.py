@@ -20,7 +20,6 @@ from ggml_magic.core.mqtt import Mqtt, MqttError, Subscription, refused_filter
 from ggml_magic.errors import (
     CloudError,
     GrammarError,
-    MissingExtraError,
     NotYetError,
     SandboxError,
 )
@@ -71,16 +70,9 @@ class Messages(Presented):
         return len(self.items)
 
     def to_df(self) -> pd.DataFrame:
-        """One row a message: at, topic, payload.
+        """One row a message: at, topic, payload."""
+        import pandas as pd
 
-        Raises ``MissingExtraError`` where pandas is not installed.
-        """
-        try:
-            import pandas as pd
-        except ImportError:
-            raise MissingExtraError(
-                "a table needs pandas", "it is not installed", "pip install pandas"
-            ) from None
         return pd.DataFrame([vars(item) for item in self], columns=["at", "topic", "payload"])
 
     def card(self) -> Card:

@@ -18,7 +18,6 @@ from ggml_magic.cloud.deployments import InstalledComponent
 from ggml_magic.deploy.deploy import Record, latest
 from ggml_magic.errors import (
     DeploymentTimeoutError,
-    MissingExtraError,
     MissingValuesError,
     NotYetError,
 )
@@ -78,16 +77,9 @@ class Predictions(Presented):
         return len(self.items)
 
     def to_df(self) -> pd.DataFrame:
-        """One row an answer: at, thing, the features, prediction, probability, error, version.
+        """One row an answer: at, thing, the features, prediction, probability, error, version."""
+        import pandas as pd
 
-        Raises ``MissingExtraError`` where pandas is not installed.
-        """
-        try:
-            import pandas as pd
-        except ImportError:
-            raise MissingExtraError(
-                "a table needs pandas", "it is not installed", "pip install pandas"
-            ) from None
         names = _features(self.items)
         columns = ["at", "thing", *names, "prediction", "probability", "error", "version"]
         rows = [{**p.reading, **{k: v for k, v in vars(p).items() if k != "reading"}} for p in self]
