@@ -285,7 +285,7 @@ def test_rule_3_18_algorithm_supposed(device: Device) -> None:
 def test_rule_3_19_warning(tmp_path: Path) -> None:
     async def scene(at: Scene) -> None:
         nucleus.dialect(at.layout, "lite")
-        at.cloud.add("a", "1.0.0", {"Run": "true"}, artifacts={"m.bin": b"model"})
+        at.cloud.add("a", "1.0.0", {"run": "true"}, artifacts={"m.bin": b"model"})
         manifest = at.cloud.recipes["a"]["1.0.0"]["Manifests"][0]
         manifest["Platform"]["runtime"] = "*"
         del manifest["Artifacts"][0]["Algorithm"]
