@@ -25,12 +25,12 @@ test: test-fast test-real test-notebook ## everything
 
 test-fast: ## the tests that start nothing, under a minute
 	@scripts/install test
-	scripts/test-halves "not real"
+	scripts/test-halves "not real" c
 
 test-real: ## the tests that start processes
 	@scripts/install test
 	@scripts/browser
-	scripts/test-halves real
+	scripts/test-halves real h
 
 test-notebook: ## the notebook by nbval, from the wheel
 	@scripts/install test
