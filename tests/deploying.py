@@ -22,7 +22,7 @@ from ggml_magic.core.engine import Engine
 from ggml_magic.core.inventory import Inventory
 from ggml_magic.core.logs import Log
 from ggml_magic.core.operations.updates import Updates
-from ggml_magic.core.resolve import fits
+from ggml_magic.core.versions import fits
 from ggml_magic.errors import CloudError, UnreachableError
 
 SOON = 30.0

@@ -17,7 +17,8 @@ from ggml_magic.core import packages, provided
 from ggml_magic.core.cloud import Candidate
 from ggml_magic.core.disk import Layout
 from ggml_magic.core.recipe import RecipeError
-from ggml_magic.core.resolve import ResolutionError, Resolver, fits
+from ggml_magic.core.resolve import ResolutionError, Resolver
+from ggml_magic.core.versions import fits
 from ggml_magic.errors import CloudError, UnreachableError
 
 PLATFORM = {"os": "linux"}

@@ -73,10 +73,10 @@ def test_a_report_says_what_there_is_as_text_html_and_json() -> None:
 
 
 def test_a_broken_component_is_told_with_its_cause_and_the_next_command() -> None:
-    broken = ComponentState("b", "2.0.0", "BROKEN", (), "[ERROR] run: exit code 7")
+    broken = ComponentState("b", "2.0.0", "BROKEN", (), "run: exit code 7")
     report = replace(REPORT, components=(REPORT.components[0], broken))
     text = str(report)
-    assert "  b is BROKEN: [ERROR] run: exit code 7\n" in text
+    assert "  b is BROKEN: run: exit code 7\n" in text
     assert text.endswith("  Next: ggml logs pi b --level WARN")
     assert json.loads(str(CoreJson(report)))["components"][1]["cause"] == broken.cause
     assert "Next" not in str(REPORT)

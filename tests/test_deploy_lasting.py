@@ -36,4 +36,4 @@ def test_last_words_are_the_last_warning_without_its_time(tmp_path: Path) -> Non
     log.write("WARN", "no such module", "run", "stderr")
     log.info("state: ERRORED")
     log.close()
-    assert lasting.last_words(tmp_path, A) == "[WARN] run: no such module"
+    assert lasting.last_words(tmp_path, A) == "run: no such module"

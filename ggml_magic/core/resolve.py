@@ -15,14 +15,12 @@ from ggml_magic.core import dialects, packages, provided
 from ggml_magic.core import recipe as recipes
 from ggml_magic.core.cloud import Candidate
 from ggml_magic.core.disk import Layout
+from ggml_magic.core.orders import LOCAL_DEPLOYMENTS
 from ggml_magic.core.platforms import dialect_of
 from ggml_magic.core.recipe import Recipe, RecipeError
-from ggml_magic.core.versions import fits as fits
-from ggml_magic.core.versions import highest
+from ggml_magic.core.versions import fits, highest
 from ggml_magic.errors import CloudError, UnreachableError
 
-# The group of what was deployed on the device itself.
-LOCAL_GROUP = "LOCAL_DEPLOYMENTS"
 # Versions whose dependencies undo each other could go round for ever.
 MOST_ROUNDS = 1000
 
@@ -142,8 +140,8 @@ class Resolver:
         that depends on.
         """
         if self._dialect == "classic":
-            return LOCAL_GROUP in found.constraints[name]
-        return any(chain[0][0] == LOCAL_GROUP for chain in _chains(found, name))
+            return LOCAL_DEPLOYMENTS in found.constraints[name]
+        return any(chain[0][0] == LOCAL_DEPLOYMENTS for chain in _chains(found, name))
 
     def _local(self, name: str, constraints: Mapping[str, str]) -> Recipe | None:
         """The running version if it fits, else the highest in the local store that does."""

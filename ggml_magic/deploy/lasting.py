@@ -40,6 +40,6 @@ def _states(log: Path, moment: str) -> Iterator[str]:
 
 
 def last_words(root: Path, component: str) -> str:
-    """The last warning or error in a component's log, without its time; one line or empty."""
+    """The last warning or error in a component's log, without time and level; maybe empty."""
     lines = last_lines(Layout(root).log(component), 1, "WARN")
-    return lines[0].partition(" ")[2] if lines else ""
+    return lines[0].partition("] ")[2] if lines else ""
